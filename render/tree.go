@@ -1,0 +1,18 @@
+// Package render turns one revision of a repository into Kubernetes objects:
+// plain manifests, Expansions and kustomizations. It is pure: everything that
+// it reads comes from Tree, everything that it finds goes into Result.
+package render
+
+import "io/fs"
+
+// Tree is one revision of a repository.
+type Tree struct {
+	// Revision names it: `main@sha1:<40 hex>` for git, `sha256:<64 hex>` for a
+	// directory. Equal revisions have equal content.
+	Revision string
+	// FS is rooted at the repository's root. It is read-only and safe for
+	// concurrent use; symbolic links that leave the root are errors there.
+	FS fs.FS
+	// Path is the folder to render, slash-separated from the root; "." for all.
+	Path string
+}
