@@ -14,8 +14,9 @@ import (
 
 // Input is everything that Compute looks at.
 type Input struct {
-	// Desired are the rendered, validated and resolved objects of one revision.
-	Desired []schema.Object
+	// Desired are the rendered, validated and resolved objects of one revision,
+	// as Intend made them.
+	Desired []Intended
 	// Live holds every object of the inventory, and every object that has the
 	// key of a desired one whoever owns it. A key that is missing here is
 	// absent from the cluster: that must have been read live, not guessed.

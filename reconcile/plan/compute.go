@@ -1,0 +1,153 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"rota.dev/rota/schema"
+)
+
+// Compute decides what becomes of every desired object and of every member of
+// the inventory. It has no side effects and returns the same Plan for the same
+// Input.
+func Compute(input Input) Plan {
+	p := Plan{Revision: input.Options.Revision}
+	desired := make(map[schema.Key]bool, len(input.Desired))
+	for _, in := range input.Desired {
+		key := in.Key()
+		desired[key] = true
+		p.Changes = append(p.Changes, decideObject(in, input.Live[key], &input))
+	}
+	for key := range input.Refused {
+		desired[key] = true
+	}
+	deletions, problem := prune(&input, desired, p.Changes)
+	p.Changes = append(p.Changes, deletions...)
+	p.PruneProblem = problem
+	sortChanges(p.Changes)
+	return p
+}
+
+func decideObject(in Intended, live *unstructured.Unstructured, input *Input) Change {
+	c := Change{Key: in.Key(), Object: &in.Object, Before: live}
+	if problem := input.Refused[in.Key()]; problem != nil {
+		if definedHere(in.Key(), input) {
+			return decide(c, Wait, ReasonAwaitsKind, "waits for its CustomResourceDefinition, which is in the same revision")
+		}
+		return refuse(c, ReasonInvalid, problem, "is refused: "+problem.Message)
+	}
+	if live != nil {
+		if problem := foreign(in, live, input.Options); problem != nil {
+			return refuse(c, ReasonOwned, problem, "is refused: "+problem.Message)
+		}
+		if live.GetDeletionTimestamp() != nil {
+			return decide(c, Wait, ReasonTerminating, "waits: the object of this name is being deleted")
+		}
+	}
+	if c.Key.IsJob() {
+		return decideJob(in, live, input)
+	}
+	if live == nil {
+		return decideAbsent(c, in, input)
+	}
+	return decideSame(c, in, live, input, "is unchanged")
+}
+
+func decideAbsent(c Change, in Intended, input *Input) Change {
+	applied, ours := input.Applied[c.Key]
+	switch {
+	case ours && applied == in.Digest && input.Options.ReportDrift:
+		return decide(c, Keep, ReasonDeletedByHand, "is drift: it was deleted by hand; not corrected (drift: Report)")
+	case ours && applied == in.Digest:
+		return decide(c, Create, ReasonDeletedByHand, "will be created again: it was deleted by hand")
+	default:
+		return decide(c, Create, ReasonNew, "will be created"+firstFire(in, input))
+	}
+}
+
+// decideSame decides on a live object that may be updated in place.
+func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *Input, unchanged string) Change {
+	o := input.Options
+	if live.GetLabels()[schema.ApplySetPartOf] == "" {
+		c.Force = o.ForceConflicts
+		return decide(c, Update, ReasonAdopted, "will be adopted: it exists, and rota did not apply it")
+	}
+	c.Lost = Lost(c.Object.Unstructured, live)
+	applied := live.GetAnnotations()[schema.AnnotationApplied]
+	switch {
+	case applied != in.Digest && len(c.Lost) > 0 && lostMark(c.Lost) && !o.ReportDrift:
+		// Somebody overwrote our own annotation, so that what was applied last
+		// is known no more; what this process remembers decides.
+		c.Force = o.ForceConflicts || input.Applied[c.Key] == in.Digest
+		return decide(c, Update, ReasonDrifted, "is drift, "+describeLost(c.Lost)+"; will be corrected")
+	case applied != in.Digest:
+		c.Force = o.ForceConflicts
+		return decide(c, Update, ReasonChanged, changeEffect(in, live, input))
+	case len(c.Lost) == 0:
+		return decide(c, Keep, ReasonUnchanged, unchanged)
+	case o.ReportDrift:
+		return decide(c, Keep, ReasonDrifted, "is drift, "+describeLost(c.Lost)+"; not corrected (drift: Report)")
+	default:
+		// The digest says that what we want is what we applied last, so every
+		// field that force can take is one that was ours.
+		c.Force = true
+		return decide(c, Update, ReasonDrifted, "is drift, "+describeLost(c.Lost)+"; will be corrected")
+	}
+}
+
+func lostMark(lost []LostField) bool {
+	for _, f := range lost {
+		if strings.HasPrefix(f.Path, "metadata.annotations") && strings.Contains(f.Path, schema.AnnotationApplied) {
+			return true
+		}
+	}
+	return false
+}
+
+// foreign returns why live is not ours to apply over; nil if it is.
+func foreign(in Intended, live *unstructured.Unstructured, o Options) *schema.Problem {
+	if owner := live.GetLabels()[schema.ApplySetPartOf]; owner != "" && owner != o.SetID {
+		name := o.Owners[owner]
+		if name == "" {
+			name = "the ApplySet " + owner
+		}
+		return problemFor(in.Key(), in.Origin, "R225", "it belongs to "+name,
+			"remove it from one of the two, or rename it in this repository")
+	}
+	if ref := metav1.GetControllerOf(live); ref != nil {
+		return problemFor(in.Key(), in.Origin, "R227", fmt.Sprintf("it is controlled by %s %s", ref.Kind, ref.Name),
+			"rename the object in the repository: this name is taken by one that a controller made")
+	}
+	return nil
+}
+
+func definedHere(key schema.Key, input *Input) bool {
+	for _, in := range input.Desired {
+		if in.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		group, _, _ := unstructured.NestedString(in.Object.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(in.Object.Object, "spec", "names", "kind")
+		if group == key.Group && kind == key.Kind {
+			return true
+		}
+	}
+	return false
+}
+
+func decide(c Change, op Op, reason Reason, effect string) Change {
+	c.Op, c.Reason, c.Effect = op, reason, effect
+	return c
+}
+
+func refuse(c Change, reason Reason, problem *schema.Problem, effect string) Change {
+	c.Op, c.Reason, c.Effect, c.Problem = Refuse, reason, effect, problem
+	return c
+}
+
+func problemFor(key schema.Key, origin schema.Origin, rule, message, mend string) *schema.Problem {
+	return &schema.Problem{Rule: rule, Severity: schema.SeverityError, Origin: origin, Object: &key, Message: message, Mend: mend}
+}
