@@ -3,7 +3,14 @@
 // it reads comes from Tree, everything that it finds goes into Result.
 package render
 
-import "io/fs"
+import (
+	"errors"
+	"io/fs"
+)
+
+// ErrUnchanged is what a source answers when the revision is the one that the
+// caller has already.
+var ErrUnchanged = errors.New("revision unchanged")
 
 // Tree is one revision of a repository.
 type Tree struct {

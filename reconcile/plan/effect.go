@@ -132,8 +132,9 @@ func sameJSON(a, b any) bool {
 	return errX == nil && errY == nil && string(x) == string(y)
 }
 
-// shortRevision returns the first seven digits of a revision's hash.
-func shortRevision(revision string) string {
+// ShortRevision returns the first seven digits of the hash of a revision,
+// which is what people know a commit by.
+func ShortRevision(revision string) string {
 	hash := revision
 	if i := strings.LastIndexAny(revision, ":@"); i >= 0 {
 		hash = revision[i+1:]

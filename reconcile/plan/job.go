@@ -195,7 +195,7 @@ func (r Run) same(other Run) bool {
 func (r Run) describe() string {
 	at := ""
 	if r.Revision != "" {
-		at = " at " + shortRevision(r.Revision)
+		at = " at " + ShortRevision(r.Revision)
 	}
 	switch r.Outcome {
 	case RunComplete:

@@ -35,6 +35,19 @@ type Input struct {
 	Now time.Time
 }
 
+// Observation is what package cluster reads for a plan.
+type Observation struct {
+	// Live is as Input has it.
+	Live map[schema.Key]*unstructured.Unstructured
+	// Vanished holds the last state of members that were deleted since the
+	// last observation.
+	Vanished map[schema.Key]*unstructured.Unstructured
+	// Owners names the parents of other ApplySets by id.
+	Owners map[string]string
+	// Ledger is what is known of the runs of Jobs.
+	Ledger Ledger
+}
+
 // Options are the choices of a Sync that change what a plan decides.
 type Options struct {
 	// Sync is the Sync's name.
