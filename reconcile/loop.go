@@ -1,0 +1,228 @@
+// Package reconcile has rota's loops: one Loop a Sync, which makes the cluster
+// what the repository says and keeps it so, and one Scheduler, which fires
+// what the API server last accepted. They decide nothing themselves: what to
+// do is in the pure packages render, plan and schedule, how to do it in the
+// edges that they are given.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"rota.dev/rota/reconcile/plan"
+	"rota.dev/rota/reconcile/status"
+	"rota.dev/rota/render"
+	"rota.dev/rota/schema"
+)
+
+// Source delivers the revisions of a repository.
+type Source interface {
+	// Fetch returns the newest revision, or render.ErrUnchanged if that is
+	// last. An error leaves what was fetched before in force.
+	Fetch(ctx context.Context, last string) (render.Tree, error)
+}
+
+// Watcher is a Source that can tell when a fetch is worth while. The channel
+// is never closed before ctx ends.
+type Watcher interface {
+	Watch(ctx context.Context) (<-chan struct{}, error)
+}
+
+// Cluster is the API server, seen as one Sync may see it.
+type Cluster interface {
+	// Resolve completes objects as the server knows their kinds (namespaces,
+	// preferred versions) and says which of them can not be applied, and why.
+	Resolve(ctx context.Context, objects []schema.Object) ([]schema.Object, map[schema.Key]*schema.Problem, error)
+	// Observe returns the live state that a plan for desired is made on,
+	// including every write that Apply has been answered.
+	Observe(ctx context.Context, desired []schema.Object) (plan.Observation, error)
+	// Apply carries p out and returns an Outcome a Change that is no Keep.
+	// When ctx ends it stops between two objects, never in the middle of one.
+	Apply(ctx context.Context, p plan.Plan) ([]plan.Outcome, error)
+	// Changed is sent to after something of the inventory changed.
+	Changed() <-chan struct{}
+}
+
+// Records is where the Loop keeps what outlives the objects.
+type Records interface {
+	// Record writes entries to the ledger; they are durable on return.
+	Record(ctx context.Context, runs map[schema.Key]plan.Run) error
+	// PublishStatus makes s what `rota status` shows.
+	PublishStatus(ctx context.Context, s status.Status) error
+}
+
+// Render turns a tree into objects; errors are joined *schema.Problems, and
+// warnings are returned beside the objects.
+type Render func(tree render.Tree) (objects []schema.Object, warnings []*schema.Problem, err error)
+
+// Options are what a Loop needs to know of its Sync.
+type Options struct {
+	// Plan has the Sync's choices; its Revision, Owners and Incomplete are set
+	// for each plan.
+	Plan plan.Options
+	// Interval is the time between two fetches; a tenth of it is added or
+	// taken off at random, so that many Syncs do not fetch in step.
+	Interval time.Duration
+	// Timeout bounds a fetch and, apart from that, a sync; zero is five minutes.
+	Timeout time.Duration
+	// OnSync, if set, is told of every round of the loop, after the fact.
+	OnSync func(status.Report, status.Status)
+}
+
+// Loop keeps a cluster as a repository says. Its zero value is not usable, see
+// NewLoop.
+type Loop struct {
+	source  Source
+	render  Render
+	cluster Cluster
+	records Records
+	options Options
+	log     *slog.Logger
+
+	inbox     *inbox
+	current   *revision
+	report    status.Report
+	published *status.Status
+	applied   map[schema.Key]string
+	retry     backoff
+}
+
+// NewLoop returns a Loop for one Sync.
+func NewLoop(source Source, render Render, cluster Cluster, records Records, options Options, log *slog.Logger) *Loop {
+	if options.Timeout == 0 {
+		options.Timeout = 5 * time.Minute
+	}
+	return &Loop{
+		source: source, render: render, cluster: cluster, records: records, options: options,
+		log:     log.With("sync", options.Plan.Sync),
+		inbox:   newInbox(),
+		report:  status.Report{Sync: options.Plan.Sync},
+		applied: map[schema.Key]string{},
+	}
+}
+
+// Run fetches, syncs and corrects until ctx ends; it returns an error only if
+// it could not start. What goes wrong on the way is in the status.
+func (l *Loop) Run(ctx context.Context) error {
+	fetching := make(chan error, 1)
+	go func() { fetching <- l.fetchLoop(ctx) }()
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			<-fetching
+			return nil
+		case err := <-fetching:
+			return err
+		case <-l.inbox.ready:
+			if r, ok := l.inbox.take(); ok {
+				l.accept(r)
+			}
+		case <-l.cluster.Changed():
+		case <-retry:
+		}
+		if l.current == nil {
+			l.publish(ctx)
+			continue
+		}
+		retry = nil
+		if again := l.sync(ctx); again {
+			retry = time.After(l.retry.next())
+		} else {
+			l.retry.reset()
+		}
+	}
+}
+
+// accept takes a fetched revision over. A broken one changes only what is
+// reported: the last good revision stays in force.
+func (l *Loop) accept(r revision) {
+	l.report.Source, l.report.Build = r.source, r.build
+	if r.name != "" {
+		l.report.Attempted = r.name
+	}
+	if !r.usable() {
+		return
+	}
+	l.retry.reset()
+	l.current = &r
+	l.report.InForce, l.report.Warnings = r.name, r.warnings
+}
+
+// fetchLoop hands over a revision whenever there is a new one or the trouble
+// in getting it changed. It runs beside the syncs, so that a new commit can
+// supersede one in progress.
+func (l *Loop) fetchLoop(ctx context.Context) error {
+	var changes <-chan struct{}
+	if w, ok := l.source.(Watcher); ok {
+		var err error
+		if changes, err = w.Watch(ctx); err != nil {
+			return err
+		}
+	}
+	last, trouble := "", ""
+	for {
+		r := l.fetch(ctx, last)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if now := troubleOf(r); r.name != "" || now != trouble {
+			trouble = now
+			l.inbox.put(r)
+		}
+		if r.name != "" {
+			last = r.name
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(jitter(l.options.Interval)):
+		case <-changes:
+		}
+	}
+}
+
+func (l *Loop) fetch(ctx context.Context, last string) revision {
+	ctx, cancel := context.WithTimeout(ctx, l.options.Timeout)
+	defer cancel()
+	tree, err := l.source.Fetch(ctx, last)
+	switch {
+	case errors.Is(err, render.ErrUnchanged):
+		return revision{}
+	case err != nil:
+		l.log.Warn("fetching failed", "err", err)
+		return revision{source: schema.Problems(err)}
+	}
+	r := revision{name: tree.Revision}
+	r.objects, r.warnings, err = l.render(tree)
+	if err != nil {
+		l.log.Warn("rendering failed", "revision", tree.Revision, "err", err)
+		r.objects, r.build = nil, schema.Problems(err)
+	}
+	return r
+}
+
+func troubleOf(r revision) string {
+	text := ""
+	for _, p := range append(r.source, r.build...) {
+		text += p.Error() + "\n"
+	}
+	return text
+}
+
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()-0.5)*0.2*float64(d))
+}
+
+// backoff spaces retries from a second to five minutes.
+type backoff struct{ last time.Duration }
+
+func (b *backoff) next() time.Duration {
+	b.last = min(max(time.Second, 2*b.last), 5*time.Minute)
+	return b.last
+}
+
+func (b *backoff) reset() { b.last = 0 }

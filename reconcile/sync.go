@@ -1,0 +1,174 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"rota.dev/rota/reconcile/plan"
+	"rota.dev/rota/reconcile/status"
+	"rota.dev/rota/schema"
+)
+
+// sync makes the cluster what the revision in force says, once. It reports
+// whether it must be tried again though nothing changes.
+func (l *Loop) sync(ctx context.Context) (again bool) {
+	started := time.Now()
+	l.report.Cluster = nil
+	ctx, cancel := context.WithTimeout(ctx, l.options.Timeout)
+	defer cancel()
+
+	p, err := l.plan(ctx)
+	if err != nil {
+		l.report.Cluster = schema.Problems(err)
+		l.publish(ctx)
+		return true
+	}
+	l.report.Plan, l.report.Outcomes = p, nil
+	superseded := false
+	if p.Writes() {
+		l.report.Outcomes, superseded, err = l.apply(ctx, p)
+		if err != nil {
+			l.report.Cluster = schema.Problems(err)
+			again = true
+		}
+	}
+	l.remember(p, l.report.Outcomes)
+	l.publish(ctx)
+	l.logSync(p, time.Since(started))
+	return again || !superseded && unfinished(p, l.report.Outcomes)
+}
+
+// plan reads what is there and decides.
+func (l *Loop) plan(ctx context.Context) (plan.Plan, error) {
+	objects, refused, err := l.cluster.Resolve(ctx, l.current.objects)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	seen, err := l.cluster.Observe(ctx, objects)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	options := l.options.Plan
+	options.Revision, options.Owners = l.current.name, seen.Owners
+	if runs := plan.Bookkeep(seen.Live, seen.Vanished, seen.Ledger, options.SetID); len(runs) > 0 && seen.Ledger.Unreadable == nil {
+		if err := l.records.Record(ctx, runs); err != nil {
+			return plan.Plan{}, err
+		}
+		for key, run := range runs {
+			seen.Ledger.Jobs[key] = run
+		}
+	}
+	intended, err := plan.Intend(objects, options)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	return plan.Compute(plan.Input{
+		Desired: intended, Live: seen.Live, Refused: refused, Applied: l.applied,
+		Ledger: seen.Ledger, Options: options, Now: time.Now(),
+	}), nil
+}
+
+// apply carries p out unless a newer revision comes first; then what is in
+// progress is finished and the rest left, so that no two revisions mix.
+func (l *Loop) apply(ctx context.Context, p plan.Plan) (outcomes []plan.Outcome, superseded bool, err error) {
+	applying, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		token := false
+		for !superseded {
+			select {
+			case <-l.inbox.ready:
+				token = true
+				if superseded = l.inbox.usable(); superseded {
+					cancel()
+				}
+			case <-done:
+				if token {
+					l.inbox.signal()
+				}
+				return
+			}
+		}
+		l.inbox.signal()
+	}()
+	outcomes, err = l.cluster.Apply(applying, p)
+	close(done)
+	<-watching
+	cancel()
+	return outcomes, superseded, err
+}
+
+// remember keeps what this process knows to be applied, so that a deletion by
+// hand can be told from an object that is new.
+func (l *Loop) remember(p plan.Plan, outcomes []plan.Outcome) {
+	failed := map[schema.Key]bool{}
+	for _, o := range outcomes {
+		failed[o.Change.Key] = !o.Done || o.Problem != nil
+	}
+	for _, c := range p.Changes {
+		switch {
+		case failed[c.Key]:
+		case c.Op == plan.Delete:
+			delete(l.applied, c.Key)
+		case c.Object == nil || c.Op == plan.Wait || c.Op == plan.Refuse:
+		case c.Reason == plan.ReasonDeletedByHand && c.Op == plan.Keep:
+		default:
+			l.applied[c.Key] = c.Object.GetAnnotations()[schema.AnnotationApplied]
+		}
+	}
+}
+
+// publish summarizes what is known and makes it visible if it says anything
+// new. Failing to is no reason to stop.
+func (l *Loop) publish(ctx context.Context) {
+	l.report.Now = time.Now()
+	s := status.Summarize(l.report, l.published)
+	if l.published == nil || !l.published.Same(s) {
+		if err := l.records.PublishStatus(ctx, s); err != nil {
+			l.log.Warn("publishing the status failed", "err", err)
+		} else {
+			l.published = &s
+		}
+	}
+	if l.options.OnSync != nil {
+		l.options.OnSync(l.report, s)
+	}
+}
+
+// unfinished reports whether p left something that no watch will tell of.
+func unfinished(p plan.Plan, outcomes []plan.Outcome) bool {
+	for _, o := range outcomes {
+		if o.Problem != nil || !o.Done {
+			return true
+		}
+	}
+	for _, c := range p.Changes {
+		if c.Op == plan.Refuse && c.Reason != plan.ReasonPruneGuard || c.Op == plan.Wait && c.Reason == plan.ReasonAwaitsKind {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Loop) logSync(p plan.Plan, took time.Duration) {
+	ops := map[plan.Op]int{}
+	for _, c := range p.Changes {
+		ops[c.Op]++
+	}
+	problems := 0
+	for _, o := range l.report.Outcomes {
+		if o.Problem != nil {
+			problems++
+			l.log.Warn("applying failed", "object", o.Change.Key.String(), "problem", o.Problem.Error())
+		}
+	}
+	level := l.log.Debug
+	if p.Writes() {
+		level = l.log.Info
+	}
+	level("synced", "revision", p.Revision, "create", ops[plan.Create], "update", ops[plan.Update], "replace", ops[plan.Replace],
+		"delete", ops[plan.Delete], "wait", ops[plan.Wait], "refuse", ops[plan.Refuse], "keep", ops[plan.Keep], "problems", problems,
+		"took", took.Round(time.Millisecond))
+}
