@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"rota.dev/rota/reconcile/plan"
@@ -38,34 +39,47 @@ func (l *Loop) sync(ctx context.Context) (again bool) {
 	return again || !superseded && unfinished(p, l.report.Outcomes)
 }
 
-// plan reads what is there and decides.
+// plan reads what is there, brings the ledger up to date with it, and decides.
 func (l *Loop) plan(ctx context.Context) (plan.Plan, error) {
-	objects, refused, err := l.cluster.Resolve(ctx, l.current.objects)
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	seen, err := l.cluster.Observe(ctx, objects)
-	if err != nil {
-		return plan.Plan{}, err
-	}
 	options := l.options.Plan
-	options.Revision, options.Owners = l.current.name, seen.Owners
-	if runs := plan.Bookkeep(seen.Live, seen.Vanished, seen.Ledger, options.SetID); len(runs) > 0 && seen.Ledger.Unreadable == nil {
-		if err := l.records.Record(ctx, runs); err != nil {
-			return plan.Plan{}, err
+	options.Revision = l.current.name
+	p, runs, err := Plan(ctx, l.cluster, l.current.objects, options, l.applied)
+	if err != nil || len(runs) == 0 {
+		return p, err
+	}
+	return p, l.records.Record(ctx, runs)
+}
+
+// Plan reads what is there and decides; it writes nothing. The runs that it
+// returns are what the ledger lacks: they were believed in the plan, so they
+// are recorded before it is carried out.
+func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.Options, applied map[schema.Key]string) (plan.Plan, map[schema.Key]plan.Run, error) {
+	objects, refused, err := c.Resolve(ctx, objects)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	seen, err := c.Observe(ctx, objects)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	options.Owners = seen.Owners
+	var runs map[schema.Key]plan.Run
+	if seen.Ledger.Unreadable == nil {
+		runs = plan.Bookkeep(seen.Live, seen.Vanished, seen.Ledger, options.SetID)
+		seen.Ledger.Jobs = maps.Clone(seen.Ledger.Jobs)
+		if seen.Ledger.Jobs == nil {
+			seen.Ledger.Jobs = map[schema.Key]plan.Run{}
 		}
-		for key, run := range runs {
-			seen.Ledger.Jobs[key] = run
-		}
+		maps.Copy(seen.Ledger.Jobs, runs)
 	}
 	intended, err := plan.Intend(objects, options)
 	if err != nil {
-		return plan.Plan{}, err
+		return plan.Plan{}, nil, err
 	}
 	return plan.Compute(plan.Input{
-		Desired: intended, Live: seen.Live, Refused: refused, Applied: l.applied,
+		Desired: intended, Live: seen.Live, Refused: refused, Applied: applied,
 		Ledger: seen.Ledger, Options: options, Now: time.Now(),
-	}), nil
+	}), runs, nil
 }
 
 // apply carries p out unless a newer revision comes first; then what is in
