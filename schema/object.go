@@ -20,6 +20,9 @@ type Object struct {
 	*unstructured.Unstructured
 	// Origin is where the user wrote the object.
 	Origin Origin
+	// Fields knows where its fields were written; nil if that is unknown.
+	// See [Object.At].
+	Fields *Fields
 }
 
 // DeepCopy returns an Object that shares nothing with o.

@@ -1,0 +1,207 @@
+package schema
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// DocumentLimits bound one file of YAML or JSON. A zero field means the
+// default that its comment states.
+type DocumentLimits struct {
+	// FileBytes is the size of one file; 4 MiB by default.
+	FileBytes int
+	// Nesting is how deep mappings and sequences may stand inside each other,
+	// aliases followed; 200 by default.
+	Nesting int
+	// AliasNodes is how many nodes the aliases of one document may add when
+	// they are followed; 100,000 by default. It stops alias bombs.
+	AliasNodes int
+}
+
+func (l DocumentLimits) withDefaults() DocumentLimits {
+	if l.FileBytes == 0 {
+		l.FileBytes = 4 << 20
+	}
+	if l.Nesting == 0 {
+		l.Nesting = 200
+	}
+	if l.AliasNodes == 0 {
+		l.AliasNodes = 100_000
+	}
+	return l
+}
+
+// Document is one YAML or JSON document of a file, with the position of each
+// of its nodes.
+type Document struct {
+	// File is the slash-separated path that positions refer to.
+	File string
+	// Index counts the documents of the file from 0, empty ones left out.
+	Index int
+	// Node is the content, never nil and never an alias.
+	Node *yaml.Node
+}
+
+// Origin returns the position of the document's first node.
+func (d Document) Origin() Origin { return NodeOrigin(d.File, d.Node) }
+
+// NodeOrigin returns the position of node in file.
+func NodeOrigin(file string, node *yaml.Node) Origin {
+	if node == nil {
+		return Origin{File: file}
+	}
+	return Origin{File: file, Line: node.Line, Column: node.Column}
+}
+
+var yamlErrorLine = regexp.MustCompile(`^yaml: (?:(?:unmarshal errors:\s*)?line (\d+): )?(.*)$`)
+
+// ReadDocuments parses data, YAML or JSON, into its documents. Empty documents
+// and documents of comments only are left out. A failure is a [*Problem] with
+// the line; documents before it are returned as well. File is used for
+// positions only, nothing is opened.
+func ReadDocuments(file string, data []byte, limits DocumentLimits) ([]Document, error) {
+	limits = limits.withDefaults()
+	if len(data) > limits.FileBytes {
+		return nil, FileTooLarge(file, int64(len(data)), limits)
+	}
+	var documents []Document
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var root yaml.Node
+		err := decoder.Decode(&root)
+		if errors.Is(err, io.EOF) {
+			return documents, nil
+		}
+		if err != nil {
+			return documents, syntaxProblem(file, data, err)
+		}
+		if len(root.Content) == 0 || isEmptyScalar(root.Content[0]) {
+			continue
+		}
+		document := Document{File: file, Index: len(documents), Node: root.Content[0]}
+		if err := checkShape(document, limits); err != nil {
+			return documents, err
+		}
+		documents = append(documents, document)
+	}
+}
+
+func isEmptyScalar(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Style == 0 && n.Tag == "!!null" && n.Anchor == ""
+}
+
+func syntaxProblem(file string, data []byte, err error) *Problem {
+	origin := Origin{File: file}
+	message := err.Error()
+	if m := yamlErrorLine.FindStringSubmatch(message); m != nil {
+		message = m[2]
+		origin.Line, _ = strconv.Atoi(m[1])
+	}
+	mend := "Correct the indentation or the quoting near this line."
+	if line := lineOf(data, origin.Line); strings.Contains(line, "\t") {
+		mend = "Indent with spaces; YAML forbids tabs."
+	} else if strings.Contains(line, "{{") || strings.Contains(line, "{%") {
+		mend = "This looks like a Jinja template: name the file *.yaml.jinja2."
+	}
+	return &Problem{Rule: "R001", Origin: origin, Message: "cannot read YAML: " + message, Mend: mend, Cause: err}
+}
+
+func lineOf(data []byte, line int) string {
+	if line < 1 {
+		return ""
+	}
+	for range line - 1 {
+		i := bytes.IndexByte(data, '\n')
+		if i < 0 {
+			return ""
+		}
+		data = data[i+1:]
+	}
+	first, _, _ := bytes.Cut(data, []byte("\n"))
+	return string(first)
+}
+
+// shape is the size of a node with its aliases followed.
+type shape struct{ nodes, depth int }
+
+// checkShape measures a document without following an alias twice, so that a
+// bomb of a few hundred bytes costs no more than its own length.
+func checkShape(d Document, limits DocumentLimits) error {
+	known := map[*yaml.Node]shape{}
+	open := map[*yaml.Node]bool{}
+	var added int
+	var measure func(n *yaml.Node, depth int) (shape, *Problem)
+	measure = func(n *yaml.Node, depth int) (shape, *Problem) {
+		if depth > limits.Nesting {
+			return shape{}, tooDeep(d.File, n, limits.Nesting)
+		}
+		if n.Kind == yaml.AliasNode {
+			if open[n.Alias] {
+				return shape{}, &Problem{Rule: "R003", Origin: NodeOrigin(d.File, n),
+					Message: fmt.Sprintf("the alias *%s stands inside the value that it names", n.Value),
+					Mend:    "Remove the alias, or move the anchor."}
+			}
+			s, ok := known[n.Alias]
+			if !ok {
+				var p *Problem
+				if s, p = measure(n.Alias, depth); p != nil {
+					return s, p
+				}
+			}
+			added = saturate(added + s.nodes)
+			if added > limits.AliasNodes {
+				return s, &Problem{Rule: "R004", Origin: NodeOrigin(d.File, n),
+					Message: fmt.Sprintf("aliases would add more than %d nodes to the document", limits.AliasNodes),
+					Mend:    "Use fewer aliases of aliases, or write the values out."}
+			}
+			if depth+s.depth > limits.Nesting {
+				return s, tooDeep(d.File, n, limits.Nesting)
+			}
+			return s, nil
+		}
+		open[n] = n.Anchor != ""
+		total := shape{nodes: 1, depth: 1}
+		for _, child := range n.Content {
+			s, p := measure(child, depth+1)
+			if p != nil {
+				return total, p
+			}
+			total.nodes = saturate(total.nodes + s.nodes)
+			total.depth = max(total.depth, s.depth+1)
+		}
+		delete(open, n)
+		if n.Anchor != "" {
+			known[n] = total
+		}
+		return total, nil
+	}
+	if _, p := measure(d.Node, 1); p != nil {
+		return p
+	}
+	return nil
+}
+
+func saturate(n int) int { return min(n, 1<<40) }
+
+func tooDeep(file string, n *yaml.Node, limit int) *Problem {
+	return &Problem{Rule: "R004", Origin: NodeOrigin(file, n),
+		Message: fmt.Sprintf("values are nested more than %d deep", limit),
+		Mend:    "Flatten the document."}
+}
+
+// MaxFileBytes returns the limit on one file in bytes.
+func (l DocumentLimits) MaxFileBytes() int { return l.withDefaults().FileBytes }
+
+// FileTooLarge returns the Problem of a file of size bytes that is beyond l.
+func FileTooLarge(file string, size int64, l DocumentLimits) *Problem {
+	return &Problem{Rule: "R004", Origin: Origin{File: file},
+		Message: fmt.Sprintf("the file has %d bytes; at most %d are read", size, l.MaxFileBytes()),
+		Mend:    "Split the file, or keep large data out of the manifests."}
+}

@@ -1,0 +1,100 @@
+package schema
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Rule explains one kind of Problem.
+type Rule struct {
+	// ID is stable: it keeps its meaning for ever, and is never used again.
+	ID string
+	// Title is one line.
+	Title string
+	// Explanation says why it is a problem and how to mend it.
+	Explanation string
+}
+
+// Rules are all rules in the order of their ids: R001-R099 reading and
+// checking documents, R100-R199 sources, R200-R299 plans and clusters,
+// R300-R399 schedules.
+var Rules = slices.Concat(documentRules, ownKindRules, templateRules, overlayRules, validationRules, sourceRules, clusterRules, scheduleRules)
+
+// Explain returns the rule of an id.
+func Explain(id string) (Rule, bool) {
+	i, ok := slices.BinarySearchFunc(Rules, id, func(r Rule, id string) int { return cmp.Compare(r.ID, id) })
+	if !ok {
+		return Rule{}, false
+	}
+	return Rules[i], true
+}
+
+var documentRules = []Rule{
+	{"R001", "YAML or JSON that cannot be read", "The file breaks the syntax of YAML, so nothing in it can be trusted. The line is where the reader noticed; the cause is often an indentation, a missing quote or a tab on that line or the one before. A file with {{ or {% is a Jinja template and must be named so, such as job.yaml.jinja2."},
+	{"R002", "Key that is there twice", "YAML forbids a key twice in one mapping, and readers that tolerate it take the last one without a word. Remove one of the two."},
+	{"R003", "YAML value that Kubernetes cannot store", "The value has a form that JSON, and so the API server, does not know: not-a-number, an infinite number, a key that is no text, an alias inside its own anchor. Readers of YAML may also differ on it. Quote the value, or write it out."},
+	{"R004", "Limit passed", "Reading is bounded, so that a broken or hostile repository cannot exhaust memory or time. The message names the limit: bytes, files, objects, items, nesting, aliases, template output or time. Make the input smaller, or raise the limit where it can be set."},
+	{"R005", "File that cannot be read", "The file is named or listed, and reading it failed. A symbolic link that leaves the repository is refused on purpose: it could show files of the machine that renders."},
+	{"R006", "Path to render that is not there", "The folder to render must exist and be a folder inside the repository. A path that vanished is an error and not an empty repository, for that would delete everything."},
+	{"R007", "Symbolic link to a folder", "Folders behind symbolic links are not looked into when a folder is read as a whole, as kubectl and Flux do it, because such links can form cycles. Refer to the folder from a kustomization."},
+	{"R010", "Document that is no Kubernetes object", "Every document of a rendered folder must have apiVersion and kind. It is refused and not skipped, because a mistyped `kind` that is skipped would delete the object. Move other YAML files out of the folder, or into one whose name begins with a dot."},
+	{"R011", "Object without a name", "An object from git must have a metadata.name, by which it is found again. With generateName every sync would make another one; for many alike objects use an Expansion."},
+	{"R012", "Object that is there twice", "Two documents name the same kind, namespace and name, and only one of them could be applied. This also happens when several overlays of one base are rendered together: render one of them."},
+	{"R013", "CronJob of a removed version", "batch/v1beta1 and batch/v2alpha1 CronJobs are no longer served since Kubernetes 1.25. The fields are the same, so the document is read as batch/v1. Change its apiVersion to silence the warning."},
+	{"R014", "Key of an ApplySet in the repository", "Labels and annotations under applyset.kubernetes.io/ say which tool owns an object, and decide what is pruned. rota writes them itself; a repository must not."},
+	{"R015", "Key of rota's own in the repository", "Keys under rota.dev/ hold rota's records on objects in the cluster. A repository may set the annotations rota.dev/rerun (on Jobs) and rota.dev/while-active (on Jobs and CronJobs), nothing else."},
+	{"R016", "Unknown value of rerun or while-active", "rota.dev/rerun is OnChange (default), Never or Ensure; OnCommit is not supported yet. rota.dev/while-active is Wait (default), Replace or Refuse."},
+}
+
+var ownKindRules = []Rule{
+	{"R017", "Feature that this version does not support", "The kind or field is one that rota knows and does not carry out yet. It is refused and not ignored, since ignoring it would run Jobs otherwise than the repository says."},
+	{"R018", "Sync inside the repository", "A Sync configures the controller. It is never read from the repository that it pulls, or whoever can push could change where and as whom objects are applied. Give it to `rota run --config FILE`."},
+	{"R019", "Unknown field or wrong type", "rota's own documents are read strictly: a field that does not exist or has another type is an error, because a mistyped field would be ignored otherwise. The message lists what is known there."},
+	{"R020", "Wrong value in a document of rota's own", "The field exists and its value cannot be: something is missing, out of range, or excluded by another field. The message says which."},
+	{"R021", "Unknown kind or version under rota.dev", "The version is rota.dev/v1alpha1, and the kinds are Expansion, SchedulePolicy, Run, Backfill and Sync. Anything else is a typing error or of a newer rota."},
+	{"R022", "Metadata of a wrong type", "Names, labels and annotations are texts. YAML reads an unquoted 1, yes or on as a number or a boolean, which the API server refuses. Quote the value."},
+}
+
+var templateRules = []Rule{
+	{"R030", "Template or parameter file that cannot be used", "An Expansion names files relative to its own folder, inside the repository. The file is missing, cannot be read or leads outside."},
+	{"R031", "Parameters that cannot be used", "Every item must have the same parameters as the first one. A CSV file begins with a line of names, and every line has as many fields. A YAML template takes texts, numbers and booleans only; lists and mappings need a Jinja template."},
+	{"R032", "Parameter that nothing uses", "The parameter is declared and no placeholder of the template uses it. Often its name is misspelt in one of the two places."},
+	{"R033", "Placeholder that is nearly a parameter", "$ITEM_x is read as the name ITEM_x, as a shell does, and only declared parameters are replaced. Write ${ITEM}_x if the parameter ITEM is meant."},
+	{"R034", "Two items that make the same object", "Both items expand to an object of the same kind and name, so one of them would be lost. Put a parameter that differs into metadata.name."},
+	{"R035", "Parameter of a wrong type", "A placeholder that stands alone takes the type that the field wants: a decimal integer, true or false. The value of this item is something else."},
+	{"R036", "Placeholder in the name of a field", "Placeholders are replaced in values, and in keys that are free, such as those of labels, annotations and data. A field's name cannot come from a parameter, or a value could change what the document means."},
+	{"R040", "Jinja template that cannot be parsed", "The template breaks Jinja's syntax at the line given. A brace that belongs to a shell script can be kept with {% raw %} and {% endraw %}."},
+	{"R041", "Jinja template that failed", "The template was understood, and an expression in it failed: a name or attribute that is not defined, a division by zero, a wrong type. Names must be defined, as with Jinja's StrictUndefined; use the filter default for optional ones."},
+	{"R042", "Jinja that rota would render differently", "The expression is valid Jinja, but the engine inside rota would give another result than Jinja2 does, without a word. It is refused instead. The message names another way to write it."},
+	{"R043", "Jinja template beyond its limits", "A template may run for a limited time and write a limited number of bytes. Endless loops, endless recursion and texts that double are stopped here."},
+	{"R044", "Include that leads out of the repository", "Templates include, import and extend files of the repository only, relative to their own folder or to the root. Absolute paths and .. beyond the root are refused."},
+}
+
+var overlayRules = []Rule{
+	{"R050", "Address in a kustomization", "Nothing is fetched while rendering: what is applied must be in the commit that was reviewed. Copy the base into the repository and name its folder."},
+	{"R051", "Entry of a kustomization that is not there", "The file or folder does not exist in the repository. Entries are relative to the folder of the kustomization. kustomize itself would take it for an address on the network."},
+	{"R052", "Kustomizations in a cycle", "A kustomization refers to itself, directly, by others, or by a base that contains it. kustomize cannot build it. Remove one of the entries."},
+	{"R053", "Refused field of a kustomization", "openapi changes the schema of later builds in the same process, helm fields fetch and run helm, and generators, transformers and validators may run programs. Commit what they make instead."},
+	{"R054", "Kustomization that cannot be built", "kustomize itself failed: often a patch whose target does not exist, two resources of one name, or a wrong path in a patch. Its message is shown."},
+	{"R055", "Entry that leaves its folder", "kustomize takes files only from the kustomization's folder or below, and rota takes nothing from outside of the repository. A folder elsewhere in the repository can be named if it has a kustomization of its own."},
+	{"R056", "Kustomization with many objects", "kustomize compares every object with every other, so that its time grows with the square of their number: 250 take half a second, 2,000 over half a minute. Split the kustomization, or keep objects that no overlay changes out of it."},
+	{"R057", "Kustomization file that cannot be read", "The file must have one document with known fields of their types, and a folder has one such file: kustomization.yaml, kustomization.yml or Kustomization."},
+	{"R058", "Component that nothing uses", "A component has an effect only where a kustomization names it under components. It is left out here."},
+}
+
+var validationRules = []Rule{
+	{"R060", "Name that Kubernetes refuses", "Names of most kinds are lower-case letters, digits, - and . and begin and end with a letter or a digit; those of Services and namespaces have no dot and at most 63 letters."},
+	{"R061", "Name of a CronJob that is too long", "A CronJob's name has at most 52 letters, because the name of each run adds 11 to it and a Job's name has at most 63."},
+	{"R062", "Name of a Job that is too long", "A Job's name becomes a label of its Pods, and a label's value has at most 63 letters. The API server accepts a longer Job, which then never gets a Pod."},
+	{"R063", "Label or annotation that Kubernetes refuses", "A key is an optional DNS name with a slash, and a name of at most 63 letters, digits, -, _ and . . A label's value has the same form and may be empty; an annotation's value is free."},
+	{"R064", "Restart policy of a Job", "The Pods of a Job must have restartPolicy Never or OnFailure. The default of a Pod, Always, is refused, so the field must be written."},
+	{"R065", "Schedule that cannot be read", "A schedule has five fields (minute, hour, day of month, month, day of week), or is one of @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration. Days of the week are 0 to 6 or SUN to SAT."},
+	{"R066", "Schedule that never fires", "The schedule is well formed and no date matches it, such as 31 February. The API server accepts it, and the CronJob silently never runs."},
+	{"R067", "Unknown time zone", "spec.timeZone is a name of the IANA database, such as Europe/Berlin or Etc/UTC. Abbreviations like CEST and the word Local are refused."},
+	{"R068", "Time zone inside the schedule", "TZ= and CRON_TZ= inside a schedule were never supported and are refused by the API server. Use spec.timeZone."},
+	{"R069", "Starting deadline that skips runs", "With a startingDeadlineSeconds of less than 10 the cluster's own controller, which looks every 10 seconds, may start nothing at all; 0 lets every run be late. A negative one is refused."},
+	{"R070", "Unknown word in a field", "The field takes one of a few words, written exactly so."},
+	{"R071", "Pod without a container", "A Pod template needs at least one container, each with a name that is unique in the Pod, and an image."},
+	{"R072", "Field that is missing", "The API server refuses the object without this field."},
+	{"R073", "Value of a wrong type or range", "The field takes another type, or the number is out of its range."},
+}
