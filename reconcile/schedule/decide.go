@@ -1,0 +1,457 @@
+package schedule
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"rota.dev/rota/schema"
+)
+
+const (
+	// retryBroken is how soon a schedule that cannot be read is looked at
+	// again: a time zone may become known without any event.
+	retryBroken = 5 * time.Minute
+	// pollUnwatched is how often a run without our labels is read.
+	pollUnwatched = 10 * time.Second
+	// manyMissed is from when on Kubernetes warns about missed slots.
+	manyMissed = 100
+	// takeOverAfter and takeOverBefore keep a distance from a slot that the
+	// cluster's own controller may be busy with.
+	takeOverAfter  = 60 * time.Second
+	takeOverBefore = 10 * time.Second
+)
+
+// Decide returns what to do for a CronJob with this spec and state. Carrying
+// out the actions and deciding again, at once or after a crash, leads to the
+// same runs: nothing is remembered but what the state holds.
+func Decide(spec Spec, state State, now time.Time) Decision {
+	d := decider{spec: spec, state: state, now: now.Round(0)}
+	d.out.Problems = append(d.out.Problems, spec.Problems...)
+	d.out.Problems = append(d.out.Problems, state.Problems...)
+	d.resolved = latest(state.Cursor.Slot, state.LastSchedule)
+	d.references()
+	if state.Deleting {
+		return d.out
+	}
+	if d.adopt() {
+		return d.out
+	}
+	d.heldBack()
+	d.runs()
+	d.slots()
+	d.history()
+	return d.out
+}
+
+type decider struct {
+	spec     Spec
+	state    State
+	now      time.Time
+	resolved time.Time
+	held     *Hold
+	// active has the unfinished runs that are committed to or known to run;
+	// unknown the references whose Job has to be read first.
+	active  []Run
+	unknown []Ref
+	inUse   map[types.UID]bool
+	out     Decision
+}
+
+func (d *decider) do(a Action) { d.out.Actions = append(d.out.Actions, a) }
+
+// wake asks for a decision at t, if nothing asks for an earlier one.
+func (d *decider) wake(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if !t.After(d.now) {
+		t = d.now.Add(time.Millisecond)
+	}
+	if d.out.Wake.IsZero() || t.Before(d.out.Wake) {
+		d.out.Wake = t
+	}
+}
+
+func (d *decider) references() {
+	known := make(map[types.UID]Run, len(d.state.Jobs))
+	for _, run := range d.state.Jobs {
+		known[run.UID] = run
+	}
+	d.inUse = make(map[types.UID]bool, len(d.state.Active))
+	for _, ref := range d.state.Active {
+		d.inUse[ref.UID] = true
+		run, ok := known[ref.UID]
+		switch {
+		case ok && run.Finished != "":
+			d.do(Forget{Ref: ref, Run: run})
+		case ok:
+			d.active = append(d.active, run)
+			if run.Unwatched {
+				d.wake(d.now.Add(pollUnwatched))
+			}
+		case d.state.Gone[ref.UID]:
+			d.do(Forget{Ref: ref, Run: Run{Name: ref.Name, UID: ref.UID}})
+		default:
+			d.do(Verify{Ref: ref})
+			d.unknown = append(d.unknown, ref)
+		}
+	}
+	for _, run := range d.state.Jobs {
+		if !d.inUse[run.UID] && run.Finished == "" && !run.Prepared {
+			d.active = append(d.active, run)
+		}
+	}
+}
+
+// adopt reports whether the CronJob has to be taken over first.
+func (d *decider) adopt() bool {
+	if !d.state.Cursor.IsZero() || (d.state.LastSchedule.IsZero() && len(d.state.Active) == 0) {
+		return false
+	}
+	if !d.spec.Borrowed {
+		return true
+	}
+	if quiet := d.quietFrom(); quiet.After(d.now) {
+		d.wake(quiet)
+		return true
+	}
+	d.do(Adopt{Since: latest(d.state.Created, d.state.Edited)})
+	return true
+}
+
+// quietFrom returns from when on the cluster's own controller has surely done
+// what it does at a slot. Slots that are close together leave no such time;
+// then half the distance has to do, and the run's name protects it anyway.
+func (d *decider) quietFrom() time.Time {
+	if d.spec.Err != nil {
+		return d.now
+	}
+	next := d.spec.Cron.Next(d.now)
+	last := d.spec.Cron.Last(d.now.Add(-takeOverAfter), d.now)
+	if next.IsZero() {
+		return d.now
+	}
+	if gap := d.spec.Cron.Next(next).Sub(next); next.Sub(d.now) < min(takeOverBefore, gap/4) {
+		return next.Add(min(takeOverAfter, gap/2))
+	}
+	if last.IsZero() {
+		return d.now
+	}
+	return last.Add(min(takeOverAfter, next.Sub(last)/2))
+}
+
+func (d *decider) heldBack() {
+	switch pause := d.spec.Pause; {
+	case d.spec.Suspended:
+		d.held = &Hold{Reason: Suspended}
+	case pause != nil && (pause.Until.IsZero() || pause.Until.After(d.now)):
+		d.held = &Hold{Reason: Paused, By: pause.Reason}
+		d.wake(pause.Until)
+	}
+}
+
+// runs decides on Jobs that exist and are not released.
+func (d *decider) runs() {
+	for _, run := range d.state.Jobs {
+		if !run.Prepared || run.Finished != "" || run.Deleting {
+			continue
+		}
+		if !d.inUse[run.UID] {
+			// The cursor is past it and it is not in active: it never can be.
+			if !run.Slot.After(d.resolved) {
+				d.do(Sweep{Run: run})
+			}
+			continue
+		}
+		d.committed(run)
+	}
+}
+
+func (d *decider) committed(run Run) {
+	switch {
+	case run.Withdrawn:
+		reason := Replaced
+		if d.expired(run.Slot) {
+			reason = DeadlineMissed
+		}
+		d.do(Withdraw{Run: run, Reason: reason})
+		return
+	case d.expired(run.Slot):
+		d.do(Withdraw{Run: run, Reason: DeadlineMissed})
+		return
+	case d.spec.Policy == batchv1.ReplaceConcurrent && d.newerCommitted(run):
+		d.do(Withdraw{Run: run, Reason: Replaced})
+		return
+	}
+	if d.spec.Deadline != nil {
+		d.wake(run.Slot.Add(*d.spec.Deadline + time.Millisecond))
+	}
+	if d.held != nil {
+		return
+	}
+	if d.spec.Policy == batchv1.AllowConcurrent {
+		d.do(Release{Run: run})
+		return
+	}
+	free := len(d.unknown) == 0
+	for _, other := range d.active {
+		if other.UID == run.UID || (other.Prepared && !other.Slot.Before(run.Slot)) {
+			continue
+		}
+		free = false
+		if d.spec.Policy == batchv1.ReplaceConcurrent && !other.Deleting && !other.Prepared {
+			d.do(Stop{Run: other, For: run.Name})
+		}
+	}
+	if free {
+		d.do(Release{Run: run, Strict: true})
+	}
+}
+
+func (d *decider) expired(slot time.Time) bool {
+	return d.spec.Deadline != nil && d.now.Sub(slot) > *d.spec.Deadline
+}
+
+func (d *decider) newerCommitted(run Run) bool {
+	return slices.ContainsFunc(d.active, func(other Run) bool {
+		return other.Prepared && !other.Withdrawn && other.Slot.After(run.Slot)
+	})
+}
+
+// slots resolves what is due.
+func (d *decider) slots() {
+	if d.spec.Err != nil {
+		var p *schema.Problem
+		if errors.As(d.spec.Err, &p) {
+			d.out.Problems = append(d.out.Problems, p)
+		}
+		d.wake(d.now.Add(retryBroken))
+		return
+	}
+	if !d.spec.Borrowed || d.observe() {
+		return
+	}
+	cursor := d.state.Cursor
+	base := latest(d.state.Created, d.resolved, cursor.Since)
+	cron := d.spec.Cron.From(anchor(cursor, d.resolved))
+	if base.After(d.now.Add(time.Minute)) {
+		d.out.Problems = append(d.out.Problems, warning("R309", "metadata.annotations",
+			"the last resolved slot %s is later than the clock, %s", base.UTC().Format(time.RFC3339), d.now.UTC().Format(time.RFC3339)))
+	}
+	if d.held != nil {
+		d.hold(*d.held)
+		return
+	}
+	first := cron.Next(base)
+	if first.IsZero() || first.After(d.now) {
+		if cursor.Hold != nil {
+			d.do(Resume{})
+		}
+		d.wake(first)
+		return
+	}
+	d.wake(cron.Next(d.now))
+	d.due(cron, base)
+}
+
+// anchor is where @every counts from: the last resolved slot, which is one of
+// its own, or else the time since when it is in force.
+func anchor(cursor Cursor, resolved time.Time) time.Time {
+	if resolved.IsZero() {
+		return cursor.Since
+	}
+	return resolved
+}
+
+// observe reports whether the schedule in force has to be recorded before any
+// of its slots can be resolved.
+func (d *decider) observe() bool {
+	cursor := d.state.Cursor
+	if !cursor.IsZero() && cursor.Schedule == d.spec.Schedule && cursor.Zone == d.spec.Zone {
+		return false
+	}
+	seen := Observe{Schedule: d.spec.Schedule, Zone: d.spec.Zone, Since: latest(d.state.Created, d.state.Edited)}
+	if !cursor.IsZero() {
+		seen.Edited = true
+		if d.state.Edited.IsZero() || (cursor.Zone != "" && d.spec.Zone == "") {
+			// Nobody owns a field that was removed, so its time is not known.
+			seen.Since = d.now.Truncate(time.Second)
+		}
+		d.dropOld(seen.Since)
+	}
+	d.do(seen)
+	d.wake(d.now)
+	return true
+}
+
+// dropOld resolves the slots of the schedule that was in force before. None of
+// them starts any more, however short the time since the edit is.
+func (d *decider) dropOld(edited time.Time) {
+	cursor := d.state.Cursor
+	old, err := Parse(cursor.Schedule, cursor.Zone)
+	if err != nil {
+		return
+	}
+	old = old.From(anchor(cursor, d.resolved))
+	d.skip(old, latest(cursor.Since, d.resolved), edited, Edited)
+}
+
+func (d *decider) hold(h Hold) {
+	before := d.state.Cursor.Hold
+	h.Since = d.now
+	if before != nil {
+		if before.Reason == h.Reason && before.By == h.By {
+			return
+		}
+		if halts(before.Reason) && halts(h.Reason) {
+			h.Since = before.Since
+		}
+	}
+	d.do(HoldBack{Hold: h})
+}
+
+// halts reports whether r stops a schedule as a whole.
+func halts(r Reason) bool { return r == Suspended || r == Paused }
+
+// due resolves the slots after base up to now; there is at least one.
+func (d *decider) due(cron Schedule, base time.Time) {
+	slot := cron.Last(base, d.now)
+	if d.spec.Deadline != nil {
+		cut := d.now.Add(-*d.spec.Deadline).Add(-time.Nanosecond)
+		if missed := cron.Last(base, cut); !missed.IsZero() {
+			d.skip(cron, base, missed, DeadlineMissed)
+			base = missed
+		}
+	}
+	hold := d.state.Cursor.Hold
+	if !slot.After(base) {
+		if hold != nil {
+			d.do(Resume{})
+		}
+		return
+	}
+	missed := cron.Count(base, slot)
+	if by := d.inTheWay(slot); d.spec.Policy == batchv1.ForbidConcurrent && by != "" {
+		if hold != nil && halts(hold.Reason) {
+			d.skip(cron, base, slot.Add(-time.Nanosecond), Superseded)
+		}
+		if hold == nil || hold.Reason != Blocked {
+			d.do(HoldBack{Hold: Hold{Reason: Blocked, Since: slot, By: by}})
+		}
+		if d.spec.Deadline != nil {
+			d.wake(slot.Add(*d.spec.Deadline + time.Millisecond))
+		}
+		return
+	}
+	d.skip(cron, base, slot.Add(-time.Nanosecond), Superseded)
+	if d.sameMinute(slot) {
+		d.do(Skip{First: slot, Last: slot, Count: 1, Reason: SameMinute, By: JobName(d.spec.Name, slot)})
+		if hold != nil {
+			d.do(Resume{})
+		}
+		return
+	}
+	if missed > manyMissed {
+		d.out.Problems = append(d.out.Problems, warning("R306", "spec.schedule", "%d slots were missed; the latest runs now", missed))
+	}
+	d.do(Start{Slot: slot, Name: JobName(d.spec.Name, slot), Missed: missed})
+}
+
+// sameMinute reports whether a run with the name that slot's would have was
+// started for an earlier slot.
+func (d *decider) sameMinute(slot time.Time) bool {
+	minute := slot.Unix() / 60
+	return (d.state.Cursor.Outcome == Ran && d.state.Cursor.Slot.Unix()/60 == minute) ||
+		(!d.state.LastSchedule.IsZero() && d.state.LastSchedule.Unix()/60 == minute)
+}
+
+// inTheWay returns the name of a run that a strict policy has to wait for.
+func (d *decider) inTheWay(slot time.Time) string {
+	name := JobName(d.spec.Name, slot)
+	for _, run := range d.active {
+		if run.Name != name {
+			return run.Name
+		}
+	}
+	for _, ref := range d.unknown {
+		return ref.Name
+	}
+	return ""
+}
+
+// skip resolves the slots of cron after the first and not after the second
+// time. Those that came while the schedule was halted are skipped for that.
+func (d *decider) skip(cron Schedule, after, until time.Time, reason Reason) {
+	by := ""
+	if hold := d.state.Cursor.Hold; hold != nil {
+		by = hold.By
+		if halts(hold.Reason) && reason != Edited {
+			d.skipRange(cron, after, earliest(until, hold.Since), reason, "")
+			d.skipRange(cron, latest(after, hold.Since), until, hold.Reason, by)
+			return
+		}
+	}
+	if reason == Edited {
+		by = ""
+	}
+	d.skipRange(cron, after, until, reason, by)
+}
+
+func (d *decider) skipRange(cron Schedule, after, until time.Time, reason Reason, by string) {
+	last := cron.Last(after, until)
+	if last.IsZero() {
+		return
+	}
+	first := cron.Next(after)
+	d.do(Skip{First: first, Last: last, Count: cron.Count(after, until), Reason: reason, By: by})
+}
+
+// history deletes finished runs beyond the limits, the oldest first.
+func (d *decider) history() {
+	var done = map[batchv1.JobConditionType][]Run{}
+	for _, run := range d.state.Jobs {
+		// A run must be recorded before its Job, and with it its name, goes.
+		if run.Finished != "" && !run.Deleting && !d.inUse[run.UID] && !run.Slot.After(d.resolved) {
+			done[run.Finished] = append(done[run.Finished], run)
+		}
+	}
+	d.deleteOver(done[batchv1.JobComplete], d.spec.KeepSuccessful)
+	d.deleteOver(done[batchv1.JobFailed], d.spec.KeepFailed)
+}
+
+func (d *decider) deleteOver(runs []Run, keep int) {
+	slices.SortFunc(runs, func(a, b Run) int {
+		if a.Started.IsZero() != b.Started.IsZero() {
+			if a.Started.IsZero() {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Name, b.Name))
+	})
+	for i := range max(len(runs)-keep, 0) {
+		d.do(DeleteHistory{Run: runs[i]})
+	}
+}
+
+func latest(times ...time.Time) time.Time {
+	var t time.Time
+	for _, other := range times {
+		if other.After(t) {
+			t = other
+		}
+	}
+	return t
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
