@@ -62,7 +62,14 @@ func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	options.Owners = seen.Owners
+	options.Owners, options.Incomplete = seen.Owners, seen.Incomplete
+	if len(seen.Refused) > 0 {
+		refused = maps.Clone(refused)
+		if refused == nil {
+			refused = map[schema.Key]*schema.Problem{}
+		}
+		maps.Copy(refused, seen.Refused)
+	}
 	var runs map[schema.Key]plan.Run
 	if seen.Ledger.Unreadable == nil {
 		runs = plan.Bookkeep(seen.Live, seen.Vanished, seen.Ledger, options.SetID)
@@ -154,7 +161,7 @@ func (l *Loop) publish(ctx context.Context) {
 // unfinished reports whether p left something that no watch will tell of.
 func unfinished(p plan.Plan, outcomes []plan.Outcome) bool {
 	for _, o := range outcomes {
-		if o.Problem != nil || !o.Done {
+		if o.Change.Op != plan.Refuse && (o.Problem != nil || !o.Done) {
 			return true
 		}
 	}
@@ -173,7 +180,7 @@ func (l *Loop) logSync(p plan.Plan, took time.Duration) {
 	}
 	problems := 0
 	for _, o := range l.report.Outcomes {
-		if o.Problem != nil {
+		if o.Problem != nil && o.Change.Op != plan.Refuse {
 			problems++
 			l.log.Warn("applying failed", "object", o.Change.Key.String(), "problem", o.Problem.Error())
 		}

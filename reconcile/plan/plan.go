@@ -46,6 +46,11 @@ type Observation struct {
 	Owners map[string]string
 	// Ledger is what is known of the runs of Jobs.
 	Ledger Ledger
+	// Refused holds the desired objects whose live state could not be read.
+	Refused map[schema.Key]*schema.Problem
+	// Incomplete says why Live may lack members of the inventory; empty if it
+	// has them all.
+	Incomplete string
 }
 
 // Options are the choices of a Sync that change what a plan decides.

@@ -175,18 +175,18 @@ func objects(r Report) ([]ObjectStatus, Counts) {
 // in place.
 func stateOf(c plan.Change, o plan.Outcome, n *Counts) (state, message string) {
 	switch {
-	case o.Problem != nil && o.Problem.Severity == schema.SeverityWarning:
-		n.Waiting++
-		return "Waiting", o.Problem.Message
-	case o.Problem != nil:
-		n.Failed++
-		return "Failed", o.Problem.Message
 	case c.Op == plan.Refuse && c.Reason == plan.ReasonPruneGuard:
 		n.Orphans++
 		return "Orphan", c.Effect
 	case c.Op == plan.Refuse:
 		n.Refused++
 		return "Refused", c.Effect
+	case o.Problem != nil && o.Problem.Severity == schema.SeverityWarning:
+		n.Waiting++
+		return "Waiting", o.Problem.Message
+	case o.Problem != nil:
+		n.Failed++
+		return "Failed", o.Problem.Message
 	case c.Op == plan.Wait:
 		n.Waiting++
 		return "Waiting", c.Effect
@@ -211,7 +211,7 @@ func problems(r Report) []Problem {
 	var all []*schema.Problem
 	all = append(append(append(all, r.Source...), r.Build...), r.Cluster...)
 	for _, o := range r.Outcomes {
-		if o.Problem != nil {
+		if o.Problem != nil && o.Change.Op != plan.Refuse {
 			all = append(all, o.Problem)
 		}
 	}
