@@ -1,6 +1,3 @@
-// Package examples has repositories of batch work that show what rota does.
-// Each directory is the root of one; the tests render them, and run them to
-// their end on the local cluster.
 package examples
 
 import (
@@ -121,6 +118,14 @@ func TestEveryDirectoryIsListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	embedded, err := FS.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	isEmbedded := map[string]bool{}
+	for _, entry := range embedded {
+		isEmbedded[entry.Name()] = true
+	}
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +136,9 @@ func TestEveryDirectoryIsListed(t *testing.T) {
 		}
 		if !listed[entry.Name()] {
 			t.Errorf("%s is in no test", entry.Name())
+		}
+		if !isEmbedded[entry.Name()] {
+			t.Errorf("%s is not embedded in FS", entry.Name())
 		}
 		if _, err := os.Stat(entry.Name() + "/README.md"); err != nil {
 			t.Error(err)
