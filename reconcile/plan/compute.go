@@ -14,7 +14,7 @@ import (
 // the inventory. It has no side effects and returns the same Plan for the same
 // Input.
 func Compute(input Input) Plan {
-	p := Plan{Revision: input.Options.Revision}
+	p := Plan{Revision: input.Options.Revision, Changes: make([]Change, 0, len(input.Desired))}
 	desired := make(map[schema.Key]bool, len(input.Desired))
 	for _, in := range input.Desired {
 		key := in.Key()
@@ -27,7 +27,7 @@ func Compute(input Input) Plan {
 	deletions, problem := prune(&input, desired, p.Changes)
 	p.Changes = append(p.Changes, deletions...)
 	p.PruneProblem = problem
-	sortChanges(p.Changes)
+	p.Changes = sortChanges(p.Changes)
 	return p
 }
 
@@ -43,7 +43,7 @@ func decideObject(in Intended, live *unstructured.Unstructured, input *Input) Ch
 		if problem := foreign(in, live, input.Options); problem != nil {
 			return refuse(c, ReasonOwned, problem, "is refused: "+problem.Message)
 		}
-		if live.GetDeletionTimestamp() != nil {
+		if terminating(live) {
 			return decide(c, Wait, ReasonTerminating, "waits: the object of this name is being deleted")
 		}
 	}
@@ -53,14 +53,14 @@ func decideObject(in Intended, live *unstructured.Unstructured, input *Input) Ch
 	if live == nil {
 		return decideAbsent(c, in, input)
 	}
-	return decideSame(c, in, live, input, "is unchanged")
+	return decideSame(c, in, live, input, nil)
 }
 
 func decideAbsent(c Change, in Intended, input *Input) Change {
 	applied, ours := input.Applied[c.Key]
 	switch {
 	case ours && applied == in.Digest && input.Options.ReportDrift:
-		return decide(c, Keep, ReasonDeletedByHand, "is drift: it was deleted by hand; not corrected (drift: Report)")
+		return decide(c, Keep, ReasonDeletedByHand, "was deleted by hand and stays so (drift: Report)")
 	case ours && applied == in.Digest:
 		return decide(c, Create, ReasonDeletedByHand, "will be created again: it was deleted by hand")
 	default:
@@ -68,34 +68,42 @@ func decideAbsent(c Change, in Intended, input *Input) Change {
 	}
 }
 
-// decideSame decides on a live object that may be updated in place.
-func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *Input, unchanged string) Change {
+// decideSame decides on a live object that may be updated in place, but for
+// the fields that wait for a Job's next run.
+func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *Input, waiting []string) Change {
 	o := input.Options
-	if live.GetLabels()[schema.ApplySetPartOf] == "" {
+	if !appliedByRota(live) {
 		c.Force = o.ForceConflicts
 		return decide(c, Update, ReasonAdopted, "will be adopted: it exists, and rota did not apply it")
 	}
 	c.Lost = Lost(c.Object.Unstructured, live)
-	applied := live.GetAnnotations()[schema.AnnotationApplied]
+	applied := annotation(live, schema.AnnotationApplied)
 	switch {
 	case applied != in.Digest && len(c.Lost) > 0 && lostMark(c.Lost) && !o.ReportDrift:
 		// Somebody overwrote our own annotation, so that what was applied last
 		// is known no more; what this process remembers decides.
 		c.Force = o.ForceConflicts || input.Applied[c.Key] == in.Digest
-		return decide(c, Update, ReasonDrifted, "is drift, "+describeLost(c.Lost)+"; will be corrected")
+		return decide(c, Update, ReasonDrifted, "will be corrected: "+describeLost(c.Lost, live))
 	case applied != in.Digest:
 		c.Force = o.ForceConflicts
-		return decide(c, Update, ReasonChanged, changeEffect(in, live, input))
+		return decide(c, Update, ReasonChanged, changeEffect(in, live, input, waiting))
 	case len(c.Lost) == 0:
-		return decide(c, Keep, ReasonUnchanged, unchanged)
+		return decide(c, Keep, ReasonUnchanged, unchanged(c.Key, live))
 	case o.ReportDrift:
-		return decide(c, Keep, ReasonDrifted, "is drift, "+describeLost(c.Lost)+"; not corrected (drift: Report)")
+		return decide(c, Keep, ReasonDrifted, "has drifted and stays so (drift: Report): "+describeLost(c.Lost, live))
 	default:
 		// The digest says that what we want is what we applied last, so every
 		// field that force can take is one that was ours.
 		c.Force = true
-		return decide(c, Update, ReasonDrifted, "is drift, "+describeLost(c.Lost)+"; will be corrected")
+		return decide(c, Update, ReasonDrifted, "will be corrected: "+describeLost(c.Lost, live))
 	}
+}
+
+func unchanged(key schema.Key, live *unstructured.Unstructured) string {
+	if key.IsJob() {
+		return "is unchanged: " + RunOf(live).describe()
+	}
+	return "is unchanged"
 }
 
 func lostMark(lost []LostField) bool {
@@ -109,17 +117,24 @@ func lostMark(lost []LostField) bool {
 
 // foreign returns why live is not ours to apply over; nil if it is.
 func foreign(in Intended, live *unstructured.Unstructured, o Options) *schema.Problem {
-	if owner := live.GetLabels()[schema.ApplySetPartOf]; owner != "" && owner != o.SetID {
+	if owner := label(live, schema.ApplySetPartOf); owner != "" && owner != o.SetID {
 		name := o.Owners[owner]
 		if name == "" {
 			name = "the ApplySet " + owner
 		}
 		return problemFor(in.Key(), in.Origin, "R225", "it belongs to "+name,
-			"remove it from one of the two, or rename it in this repository")
+			"Remove it from one of the two, or rename it in this repository.")
+	}
+	if !owned(live) {
+		return nil
 	}
 	if ref := metav1.GetControllerOf(live); ref != nil {
 		return problemFor(in.Key(), in.Origin, "R227", fmt.Sprintf("it is controlled by %s %s", ref.Kind, ref.Name),
-			"rename the object in the repository: this name is taken by one that a controller made")
+			"Rename the object in the repository: this name is taken by one that a controller made.")
+	}
+	if schedule := label(live, schema.LabelSchedule); schedule != "" && label(in.Unstructured, schema.LabelSchedule) == "" {
+		return problemFor(in.Key(), in.Origin, "R227", "it is a run of CronJob "+schedule,
+			"Rename the object in the repository: this name is taken by a scheduled run.")
 	}
 	return nil
 }

@@ -1,8 +1,7 @@
 package plan
 
 import (
-	"encoding/json"
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -13,183 +12,262 @@ import (
 )
 
 // Lost returns the fields of applied that rota no longer owns on live, in the
-// order of their paths. It compares ownership, never values: what the server
+// order of their paths. It compares ownership, not values: what the server
 // defaulted, canonicalised (1000m → 1) or an admission plugin changed in our
 // own request stays ours, and so is no drift; what anybody else changed or
 // removed is not ours any more (structured-merge-diff moves or drops the
-// ownership with every change).
+// ownership with every change). It reads live's metadata.managedFields as a
+// watch delivers them, undecoded; an object without them has lost everything.
 func Lost(applied, live *unstructured.Unstructured) []LostField {
-	var ours, others []owner
-	for _, e := range live.GetManagedFields() {
-		if e.Subresource != "" || e.FieldsV1 == nil {
-			continue
-		}
-		var fields map[string]any
-		if json.Unmarshal(e.FieldsV1.Raw, &fields) != nil {
-			continue
-		}
-		o := owner{manager: e.Manager, operation: string(e.Operation), fields: fields}
-		if e.Time != nil {
-			o.time = e.Time.Time
-		}
-		if e.Manager == schema.FieldManager {
-			ours = append(ours, o)
-		} else {
-			others = append(others, o)
+	w := newWalker(live)
+	roots := make([]branch, 0, 2)
+	for _, o := range w.ours {
+		roots = append(roots, o.fields)
+	}
+	for name, value := range applied.Object {
+		switch name {
+		case "apiVersion", "kind", "metadata", "status":
+		default:
+			w.field(name, value, roots)
 		}
 	}
-	w := walker{}
-	for _, field := range sortedKeys(applied.Object) {
-		switch field {
-		case "apiVersion", "kind", "status":
-			continue
-		case "metadata":
-			metadata, _ := applied.Object[field].(map[string]any)
-			for _, m := range []string{"annotations", "finalizers", "labels", "ownerReferences"} {
-				if v, ok := metadata[m]; ok {
-					w.field("metadata."+m, m, v, descend(ours, "f:metadata"), descend(others, "f:metadata"))
-				}
+	if metadata, ok := applied.Object["metadata"].(map[string]any); ok {
+		// Every other field of metadata is identity, or the server's own.
+		w.path = append(w.path, step{field: "metadata"})
+		under := below(roots, "metadata")
+		for _, name := range []string{"annotations", "finalizers", "labels", "ownerReferences"} {
+			if value, ok := metadata[name]; ok {
+				w.field(name, value, under)
 			}
-			continue
 		}
-		w.field(field, field, applied.Object[field], ours, others)
 	}
+	slices.SortStableFunc(w.lost, func(a, b LostField) int { return cmp.Compare(a.Path, b.Path) })
 	return w.lost
 }
 
-// owner is one entry of managedFields, or a branch of it.
+// branch is a node of a tree in the FieldsV1 format: `f:<name>` leads to a
+// field, `k:<keys>` to an item of a keyed list, `v:<value>` to an item of a
+// set, and `.` says that the node itself is owned. A node without children is
+// owned too: a scalar, an empty value, a list or map that is atomic, or one
+// of whose content nothing is owned any more.
+type branch = map[string]any
+
+// owner is one entry of managedFields.
 type owner struct {
 	manager, operation string
 	time               time.Time
-	fields             map[string]any
+	fields             branch
 }
 
-// walker goes down an applied object and the owners' trees side by side.
-// The trees are in the FieldsV1 format: `f:<name>` for a field, `k:<keys>` for
-// an item of a keyed list, `v:<value>` for an item of a set, `.` for the node
-// itself; a node without children is owned whole.
-type walker struct{ lost []LostField }
-
-func (w *walker) field(path, name string, value any, ours, others []owner) {
-	mine := descend(ours, "f:"+name)
-	theirs := descend(others, "f:"+name)
-	w.value(path, value, mine, theirs)
+// step is one move down an object: to a field, or to an item of a list.
+type step struct {
+	field string
+	index int
+	item  any
 }
 
-func (w *walker) value(path string, value any, mine, theirs []owner) {
-	if len(mine) == 0 {
-		w.lose(path, theirs)
-		return
+// walker goes down an applied object and rota's own trees side by side. It
+// looks at the trees of others only where something is missing.
+type walker struct {
+	live   map[string]any
+	ours   []owner
+	others []owner
+	path   []step
+	lost   []LostField
+}
+
+func newWalker(live *unstructured.Unstructured) *walker {
+	w := &walker{live: live.Object, path: make([]step, 0, 16)}
+	metadata, _ := live.Object["metadata"].(map[string]any)
+	entries, _ := metadata["managedFields"].([]any)
+	for _, e := range entries {
+		entry, _ := e.(map[string]any)
+		fields, ok := entry["fieldsV1"].(map[string]any)
+		if !ok {
+			continue
+		}
+		o := owner{fields: fields}
+		o.manager, _ = entry["manager"].(string)
+		o.operation, _ = entry["operation"].(string)
+		subresource, _ := entry["subresource"].(string)
+		// The release of a prepared Job is an Update of rota's own, so both
+		// operations count. What rota writes through a subresource is status.
+		if o.manager == schema.FieldManager && subresource == "" {
+			w.ours = append(w.ours, o)
+			continue
+		}
+		if at, ok := entry["time"].(string); ok {
+			o.time, _ = time.Parse(time.RFC3339, at)
+		}
+		w.others = append(w.others, o)
 	}
-	if ownedWhole(mine) {
+	return w
+}
+
+func (w *walker) field(name string, value any, ours []branch) {
+	w.path = append(w.path, step{field: name})
+	w.value(value, below(ours, name))
+	w.path = w.path[:len(w.path)-1]
+}
+
+func (w *walker) value(value any, mine []branch) {
+	if len(mine) == 0 {
+		w.missing(value)
 		return
 	}
 	switch v := value.(type) {
 	case map[string]any:
-		for _, name := range sortedKeys(v) {
-			w.field(join(path, name), name, v[name], mine, theirs)
+		if len(v) == 0 || w.ownedWhole(mine) {
+			return
+		}
+		for name, child := range v {
+			w.field(name, child, mine)
 		}
 	case []any:
+		if len(v) == 0 || w.ownedWhole(mine) {
+			return
+		}
+		found := make([][]branch, len(v))
+		for _, b := range mine {
+			for i, child := range itemsOf(b, v) {
+				if child != nil {
+					found[i] = append(found[i], child)
+				}
+			}
+		}
 		for i, item := range v {
-			match := func(key string) bool { return matches(key, item) }
-			w.value(itemPath(path, i, item), item, descendBy(mine, match), descendBy(theirs, match))
+			w.path = append(w.path, step{index: i, item: item})
+			w.value(item, found[i])
+			w.path = w.path[:len(w.path)-1]
 		}
 	}
 }
 
-func (w *walker) lose(path string, theirs []owner) {
-	lost := LostField{Path: path}
-	for _, o := range theirs {
-		if lost.Manager == "" || o.time.After(lost.Time) {
+// ownedWhole reports whether a list or map that is not empty is ours together
+// with all that is in it, because it is atomic. A node without children also
+// remains when somebody took all that was below it; then somebody owns
+// something there, or it is empty in the cluster.
+func (w *walker) ownedWhole(mine []branch) bool {
+	for _, b := range mine {
+		if hasChildren(b) {
+			return false
+		}
+	}
+	for _, o := range w.others {
+		if b, ok := w.follow(o.fields); ok && hasChildren(b) {
+			return false
+		}
+	}
+	switch live := w.liveValue().(type) {
+	case map[string]any:
+		return len(live) > 0
+	case []any:
+		return len(live) > 0
+	}
+	return true
+}
+
+// missing records that the current path is not ours. An empty list or map and
+// null ask for nothing inside (a keyed list without items has no owner), so
+// what others put there is theirs: they are lost only when somebody owns the
+// value itself, or when nobody does and the cluster has no such map.
+func (w *walker) missing(value any) {
+	fields, isMap := value.(map[string]any)
+	list, isList := value.([]any)
+	empty := value == nil || isMap && len(fields) == 0 || isList && len(list) == 0
+	lost := LostField{Path: pathOf(w.path)}
+	inside := false
+	for _, o := range w.others {
+		b, ok := w.follow(o.fields)
+		if ok && hasChildren(b) {
+			inside = true
+			if empty {
+				continue
+			}
+		}
+		if ok && (lost.Manager == "" || o.time.After(lost.Time)) {
 			lost.Manager, lost.Operation, lost.Time = o.manager, o.operation, o.time
 		}
+	}
+	switch {
+	case empty && lost.Manager == "" && (!isMap || inside || w.liveValue() != nil):
+		return
+	case len(fields) > 0 && len(w.ours) > 0 && (inside || lost.Manager == "") && w.path[len(w.path)-1].field != "":
+		// Not an atomic map, nor an item: people want to know which fields.
+		for name, child := range fields {
+			w.field(name, child, nil)
+		}
+		return
 	}
 	w.lost = append(w.lost, lost)
 }
 
-func descend(owners []owner, key string) []owner {
-	return descendBy(owners, func(k string) bool { return k == key })
+// follow goes down another owner's tree to the current path.
+func (w *walker) follow(b branch) (branch, bool) {
+	for _, s := range w.path {
+		if s.field != "" {
+			child, ok := b["f:"+s.field]
+			if !ok {
+				return nil, false
+			}
+			b, _ = child.(map[string]any)
+			continue
+		}
+		child := itemsOf(b, []any{s.item})[0]
+		if child == nil {
+			return nil, false
+		}
+		b = child
+	}
+	return b, true
 }
 
-func descendBy(owners []owner, match func(string) bool) []owner {
-	var out []owner
-	for _, o := range owners {
-		for key, child := range o.fields {
-			if !match(key) {
-				continue
-			}
+// liveValue returns what the cluster has at the current path; nil if nothing.
+func (w *walker) liveValue() any {
+	var v any = w.live
+	for _, s := range w.path {
+		if s.field != "" {
+			fields, _ := v.(map[string]any)
+			v = fields[s.field]
+			continue
+		}
+		list, _ := v.([]any)
+		v = counterpart(s.item, s.index, list)
+	}
+	return v
+}
+
+// below returns the children of branches at a field, never nil ones.
+func below(branches []branch, field string) []branch {
+	var out []branch
+	for _, b := range branches {
+		if child, ok := b["f:"+field]; ok {
 			fields, _ := child.(map[string]any)
-			o.fields = fields
-			out = append(out, o)
-			break
+			if fields == nil {
+				fields = branch{}
+			}
+			out = append(out, fields)
 		}
 	}
 	return out
 }
 
-// ownedWhole reports whether one of owners has the node without naming what is
-// below it: a scalar, an empty or an atomic value.
-func ownedWhole(owners []owner) bool {
-	return slices.ContainsFunc(owners, func(o owner) bool { return len(o.fields) == 0 })
+func hasChildren(b branch) bool {
+	_, self := b["."]
+	return len(b) > 1 || len(b) == 1 && !self
 }
 
-// matches reports whether a `k:` or `v:` key names item. A key field that item
-// leaves out was defaulted by the server (a port's protocol), so it matches.
-func matches(key string, item any) bool {
-	if text, ok := strings.CutPrefix(key, "v:"); ok {
-		var v any
-		return json.Unmarshal([]byte(text), &v) == nil && equalScalar(v, item)
-	}
-	text, ok := strings.CutPrefix(key, "k:")
-	if !ok {
-		return false
-	}
-	var keys map[string]any
-	fields, isMap := item.(map[string]any)
-	if !isMap || json.Unmarshal([]byte(text), &keys) != nil {
-		return false
-	}
-	matched := false
-	for k, v := range keys {
-		mine, ok := fields[k]
-		if !ok {
-			continue
+func pathOf(steps []step) string {
+	var b strings.Builder
+	for i, s := range steps {
+		switch {
+		case s.field == "":
+			b.WriteString(itemName(s.index, s.item))
+		case i == 0:
+			b.WriteString(s.field)
+		default:
+			b.WriteString(fieldName(s.field))
 		}
-		if !equalScalar(v, mine) {
-			return false
-		}
-		matched = true
 	}
-	return matched
-}
-
-func equalScalar(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
-
-func join(path, name string) string {
-	if strings.ContainsAny(name, "./") {
-		return fmt.Sprintf("%s[%q]", path, name)
-	}
-	return path + "." + name
-}
-
-// itemPath names an item by the field that people know it by.
-func itemPath(path string, i int, item any) string {
-	if fields, ok := item.(map[string]any); ok {
-		for _, k := range []string{"name", "containerPort", "port", "mountPath", "key", "type", "ip", "uid"} {
-			if v, ok := fields[k]; ok {
-				return fmt.Sprintf("%s[%s=%v]", path, k, v)
-			}
-		}
-		return fmt.Sprintf("%s[%d]", path, i)
-	}
-	return fmt.Sprintf("%s[%v]", path, item)
-}
-
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	return b.String()
 }

@@ -1,12 +1,10 @@
 package plan
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"strings"
+	"maps"
+	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -26,7 +24,14 @@ type Intended struct {
 }
 
 // Intend returns objects as they will be applied under o, in the same order.
-// The given objects are not changed.
+// The given objects are not changed, but what Intend leaves as it is is
+// shared with them: work on a DeepCopy to change a result.
+//
+// Status, the metadata that only a server writes, and the annotations that
+// only rota writes are left out: they are in a repository when somebody
+// exported an object of a cluster into it, and an old cursor or a mark of
+// preparation that came back from there would make a schedule fire again or a
+// Job wait for ever.
 func Intend(objects []schema.Object, o Options) ([]Intended, error) {
 	out := make([]Intended, 0, len(objects))
 	for _, obj := range objects {
@@ -40,10 +45,9 @@ func Intend(objects []schema.Object, o Options) ([]Intended, error) {
 }
 
 func intend(obj schema.Object, o Options) (Intended, error) {
-	obj = obj.DeepCopy()
-	in := Intended{Object: obj}
 	key := obj.Key()
-	annotations := map[string]string{}
+	d := newDraft(obj.Unstructured)
+	in := Intended{Object: schema.Object{Unstructured: &unstructured.Unstructured{Object: d.root}, Origin: obj.Origin}}
 	switch {
 	case key.IsJob():
 		digest, err := RunDigest(obj.Unstructured)
@@ -51,112 +55,97 @@ func intend(obj schema.Object, o Options) (Intended, error) {
 			return Intended{}, err
 		}
 		in.RunDigest = digest
-		annotations[schema.AnnotationDigest] = digest
+		d.annotations[schema.AnnotationDigest] = digest
 	case key.IsCronJob() && o.EmbeddedScheduler:
-		suspended, _, _ := unstructured.NestedBool(obj.Object, "spec", "suspend")
-		annotations[schema.AnnotationScheduler] = "rota"
-		annotations[schema.AnnotationSuspended] = fmt.Sprint(suspended)
-		if err := unstructured.SetNestedField(obj.Object, true, "spec", "suspend"); err != nil {
-			return Intended{}, err
-		}
+		spec, _ := d.root["spec"].(map[string]any)
+		suspended, _ := spec["suspend"].(bool)
+		d.annotations[schema.AnnotationScheduler] = "rota"
+		d.annotations[schema.AnnotationSuspended] = strconv.FormatBool(suspended)
+		d.child("spec")["suspend"] = true
 	case key.Group == "" && key.Kind == "Secret":
-		if err := foldStringData(obj.Unstructured); err != nil {
+		if err := d.foldStringData(); err != nil {
 			return Intended{}, err
 		}
 	}
-	setLabel(obj.Unstructured, schema.ApplySetPartOf, o.SetID)
-	annotate(obj.Unstructured, annotations)
-	digest, err := objectDigest(obj.Unstructured)
+	if o.SetID != "" {
+		d.labels[schema.ApplySetPartOf] = o.SetID
+	}
+	digest, err := digestOf("o1:", d.root, false)
 	if err != nil {
 		return Intended{}, err
 	}
 	in.Digest = digest
 	// The three below say when and from where an object was last applied; were
 	// they part of the digest, every commit would rewrite every object.
-	annotate(obj.Unstructured, map[string]string{
-		schema.AnnotationApplied:  digest,
-		schema.AnnotationRevision: o.Revision,
-		schema.AnnotationOrigin:   obj.Origin.String(),
-	})
+	d.annotations[schema.AnnotationApplied] = digest
+	if o.Revision != "" {
+		d.annotations[schema.AnnotationRevision] = o.Revision
+	}
+	if at := obj.Origin.String(); at != "" {
+		d.annotations[schema.AnnotationOrigin] = at
+	}
 	return in, nil
 }
 
-// RunDigest returns the digest of what a Job runs: its pod template without
-// rota's own keys, its completions and its completion mode, as written.
-func RunDigest(job *unstructured.Unstructured) (string, error) {
-	spec, _, err := unstructured.NestedMap(job.Object, "spec")
-	if err != nil {
-		return "", err
-	}
-	what := map[string]any{}
-	for _, field := range []string{"template", "completions", "completionMode"} {
-		if v, ok := spec[field]; ok {
-			what[field] = v
-		}
-	}
-	for _, field := range []string{"labels", "annotations"} {
-		keys, found, _ := unstructured.NestedMap(what, "template", "metadata", field)
-		if !found {
-			continue
-		}
-		for k := range keys {
-			if strings.HasPrefix(k, "rota.dev/") {
-				unstructured.RemoveNestedField(what, "template", "metadata", field, k)
-			}
-		}
-	}
-	return digestOf("d1:", what)
+// draft is an object of which only what Intend changes is copied.
+type draft struct {
+	root, labels, annotations map[string]any
 }
 
-func objectDigest(u *unstructured.Unstructured) (string, error) { return digestOf("o1:", u.Object) }
-
-func digestOf(version string, v any) (string, error) {
-	// encoding/json sorts map keys, which makes the text canonical.
-	text, err := json.Marshal(v)
-	if err != nil {
-		return "", err
+func newDraft(u *unstructured.Unstructured) draft {
+	d := draft{root: maps.Clone(u.Object)}
+	delete(d.root, "status")
+	metadata := d.child("metadata")
+	for _, field := range []string{"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"} {
+		delete(metadata, field)
 	}
-	sum := sha256.Sum256(text)
-	return version + hex.EncodeToString(sum[:]), nil
+	d.labels = childOfMap(metadata, "labels")
+	d.annotations = childOfMap(metadata, "annotations")
+	for _, name := range []string{
+		schema.AnnotationApplied, schema.AnnotationRevision, schema.AnnotationOrigin, schema.AnnotationDigest,
+		schema.AnnotationPrepared, schema.AnnotationScheduler, schema.AnnotationSuspended, schema.AnnotationCursor,
+	} {
+		delete(d.annotations, name)
+	}
+	return d
+}
+
+// child returns a copy of a field of the root that is put in its place.
+func (d draft) child(field string) map[string]any { return childOfMap(d.root, field) }
+
+func childOfMap(parent map[string]any, field string) map[string]any {
+	old, _ := parent[field].(map[string]any)
+	fresh := make(map[string]any, len(old)+4)
+	maps.Copy(fresh, old)
+	parent[field] = fresh
+	return fresh
 }
 
 // foldStringData moves stringData into data as the API server does on write:
 // the server never stores stringData, so owning it would look like drift.
-func foldStringData(u *unstructured.Unstructured) error {
-	plain, found, err := unstructured.NestedStringMap(u.Object, "stringData")
-	if err != nil || !found {
-		return err
+func (d draft) foldStringData() error {
+	plain, found := d.root["stringData"]
+	if !found {
+		return nil
 	}
-	for k, v := range plain {
-		if err := unstructured.SetNestedField(u.Object, base64.StdEncoding.EncodeToString([]byte(v)), "data", k); err != nil {
-			return err
+	delete(d.root, "stringData")
+	if plain == nil {
+		return nil
+	}
+	values, ok := plain.(map[string]any)
+	if !ok {
+		return fmt.Errorf("stringData: wants a mapping of names to texts")
+	}
+	data := d.child("data")
+	for k, v := range values {
+		switch v := v.(type) {
+		case nil:
+			data[k] = ""
+		case string:
+			data[k] = base64.StdEncoding.EncodeToString([]byte(v))
+		default:
+			return fmt.Errorf("stringData.%s: wants a text; quote it", k)
 		}
 	}
-	unstructured.RemoveNestedField(u.Object, "stringData")
 	return nil
-}
-
-func setLabel(u *unstructured.Unstructured, k, v string) {
-	labels := u.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[k] = v
-	u.SetLabels(labels)
-}
-
-func annotate(u *unstructured.Unstructured, kv map[string]string) {
-	if len(kv) == 0 {
-		return
-	}
-	annotations := u.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	for k, v := range kv {
-		if v != "" {
-			annotations[k] = v
-		}
-	}
-	u.SetAnnotations(annotations)
 }

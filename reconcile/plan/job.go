@@ -2,11 +2,11 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"rota.dev/rota/schema"
 )
@@ -26,50 +26,92 @@ const (
 // one of: runs now, already ran, waits, refused.
 func decideJob(in Intended, live *unstructured.Unstructured, input *Input) Change {
 	c := Change{Key: in.Key(), Object: &in.Object, Before: live, Prepare: canVanish(in)}
+	if problem := unknownPolicy(in); problem != nil {
+		return refuse(c, ReasonInvalid, problem, "is refused: "+problem.Message)
+	}
 	if live == nil {
 		return decideAbsentJob(c, in, input)
 	}
-	if live.GetAnnotations()[schema.AnnotationDigest] == in.RunDigest {
+	if annotation(live, schema.AnnotationDigest) == in.RunDigest {
 		return decideSameJob(c, in, live, input)
 	}
-	run := RunOf(live)
-	if live.GetLabels()[schema.ApplySetPartOf] == "" {
-		return decide(c, Update, ReasonAdopted, "will be adopted: it exists, and rota did not apply it")
+	if !appliedByRota(live) {
+		c.Force = input.Options.ForceConflicts
+		return decide(c, Update, ReasonAdopted, "will be adopted, not run again: it exists, and rota did not apply it")
 	}
-	again := "will run again (" + digestChange(in.Object.Unstructured, live) + ")"
-	if rerunOf(in) == RerunNever {
-		return decide(c, Keep, ReasonIgnored, "will not run again (rerun: Never); the change is ignored")
+	run := RunOf(live)
+	started := run.Outcome != RunActive || !run.Started.IsZero()
+	if rerunOf(in) == RerunNever && started {
+		return decide(c, Keep, ReasonIgnored, "will not run again (rerun: Never), the change is ignored: it "+run.describe())
 	}
 	if input.Ledger.Unreadable != nil {
-		return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "waits for the ledger")
+		return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not replaced: the ledger cannot be read")
 	}
-	if run.Outcome != RunActive || run.Started.IsZero() {
+	again := "will run again (" + digestChange(in.Object.Unstructured, live) + ")"
+	switch {
+	case !started:
+		return decide(c, Replace, ReasonChanged, "will be replaced before its first run ("+digestChange(in.Object.Unstructured, live)+")")
+	case run.Outcome != RunActive:
 		return decide(c, Replace, ReasonRunsAgain, again)
+	default:
+		return inTheWay(c, in.Object, again, activeRun(live), Replace)
 	}
-	return inTheWay(c, in.Object, again, activePods(live), Replace)
+}
+
+// unknownPolicy refuses a value that this version does not know: to take it
+// for the default could run a Job that must not run.
+func unknownPolicy(in Intended) *schema.Problem {
+	annotations, _ := metadataMap(in.Unstructured, "annotations")
+	for name, known := range map[string]string{
+		schema.AnnotationRerun:       RerunOnChange + ", " + RerunNever + ", " + RerunEnsure,
+		schema.AnnotationWhileActive: WhileActiveWait + ", " + WhileActiveReplace + ", " + WhileActiveRefuse,
+	} {
+		value, set := annotations[name]
+		text, _ := value.(string)
+		if !set || text != "" && !strings.Contains(text, ",") && strings.Contains(", "+known+",", ", "+text+",") {
+			continue
+		}
+		problem := problemFor(in.Key(), in.Origin, "R228", fmt.Sprintf("%s: %v is unknown to this version of rota", name, value), "Use one of "+known+".")
+		problem.Field = "metadata.annotations" + fieldName(name)
+		return problem
+	}
+	return nil
+}
+
+// activeRun names the run of a Job that is not finished.
+func activeRun(job *unstructured.Unstructured) string {
+	spec, _ := job.Object["spec"].(map[string]any)
+	if suspended, _ := spec["suspend"].(bool); suspended {
+		return "suspended run, " + count(activePods(job), "pod")
+	}
+	return "active run, " + count(activePods(job), "pod")
 }
 
 // inTheWay decides what the active run of a Job or of a schedule does to a
-// change that would end it.
-func inTheWay(c Change, owner schema.Object, effect string, pods int64, op Op) Change {
-	switch owner.GetAnnotations()[schema.AnnotationWhileActive] {
+// change that would end it; run names the run.
+func inTheWay(c Change, owner schema.Object, effect, run string, op Op) Change {
+	switch annotation(owner.Unstructured, schema.AnnotationWhileActive) {
 	case WhileActiveReplace:
-		return decide(c, op, c.Reason.or(ReasonRunsAgain), fmt.Sprintf("%s, ending the active run (%s)", effect, count(pods, "pod")))
+		return decide(c, op, c.Reason.or(ReasonRunsAgain), effect+" and ends the run that is in the way ("+run+")")
 	case WhileActiveRefuse:
-		problem := problemFor(c.Key, owner.Origin, "R226", fmt.Sprintf("a run is active (%s) and rota.dev/while-active is Refuse", count(pods, "pod")),
-			"wait for the run to end, or set rota.dev/while-active to Wait or Replace")
-		return refuse(c, ReasonActive, problem, "is refused: a run is active")
+		problem := problemFor(c.Key, owner.Origin, "R226", "a run is in the way ("+run+") and "+schema.AnnotationWhileActive+" is "+WhileActiveRefuse,
+			"Wait for the run to end, or set "+schema.AnnotationWhileActive+" to "+WhileActiveWait+" or "+WhileActiveReplace+".")
+		return refuse(c, ReasonActive, problem, "is refused: "+problem.Message)
 	default:
-		return decide(c, Wait, ReasonActive, fmt.Sprintf("%s, after the active run (%s) ends", effect, count(pods, "pod")))
+		return decide(c, Wait, ReasonActive, effect+" when the run that is in the way has ended ("+run+")")
 	}
 }
 
 func decideAbsentJob(c Change, in Intended, input *Input) Change {
 	ran, known := input.Ledger.Jobs[in.Key()]
+	if ran.Outcome == RunActive {
+		// Nobody saw it end, and it is absent.
+		ran.Outcome = RunGone
+	}
 	rerun := rerunOf(in)
 	switch {
 	case input.Ledger.Unreadable != nil:
-		return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not created: the ledger cannot be read")
+		return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not created: the ledger cannot be read, so that it may have run already")
 	case !known:
 		return decide(c, Create, ReasonNew, "will run now")
 	case rerun == RerunEnsure:
@@ -77,81 +119,66 @@ func decideAbsentJob(c Change, in Intended, input *Input) Change {
 	case ran.Digest == in.RunDigest:
 		return decide(c, Keep, ReasonAlreadyRan, "will not run: "+ran.describe())
 	case rerun == RerunNever:
-		return decide(c, Keep, ReasonIgnored, "will not run again (rerun: Never); the change is ignored: "+ran.describe())
+		return decide(c, Keep, ReasonIgnored, "will not run again (rerun: Never), the change is ignored: it "+ran.describe())
 	default:
-		return decide(c, Create, ReasonRunsAgain, "will run again (what it runs changed since it "+ran.describe()+")")
+		return decide(c, Create, ReasonRunsAgain, "will run again (its template changed; the last run "+ran.describe()+")")
 	}
 }
 
 // decideSameJob decides on a live Job that runs, or ran, what is desired.
 func decideSameJob(c Change, in Intended, live *unstructured.Unstructured, input *Input) Change {
-	if _, prepared := live.GetAnnotations()[schema.AnnotationPrepared]; prepared {
+	if _, prepared := hasAnnotation(live, schema.AnnotationPrepared); prepared {
 		if input.Ledger.Unreadable != nil {
-			return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "waits for the ledger")
+			return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not released: the ledger cannot be read")
 		}
 		return decide(c, Update, ReasonPrepared, "will run now: it was prepared before an interruption")
 	}
-	c.Object = adaptImmutable(c.Object, live)
-	return decideSame(c, in, live, input, "is unchanged: "+RunOf(live).describe())
-}
-
-// adaptImmutable returns desired with the fields that a Job cannot change and
-// that its digest leaves out taken from live: they wait for the next run.
-func adaptImmutable(desired *schema.Object, live *unstructured.Unstructured) *schema.Object {
-	adapted := desired.DeepCopy()
-	for _, field := range []string{"selector", "manualSelector", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy", "podReplacementPolicy"} {
-		_, wanted, _ := unstructured.NestedFieldNoCopy(adapted.Object, "spec", field)
-		if !wanted {
-			continue
-		}
-		v, found, _ := unstructured.NestedFieldCopy(live.Object, "spec", field)
-		if !found {
-			unstructured.RemoveNestedField(adapted.Object, "spec", field)
-			continue
-		}
-		spec := adapted.Object["spec"].(map[string]any)
-		spec[field] = v
-	}
-	return &adapted
+	adapted, waiting := adaptImmutable(c.Object, live)
+	c.Object = adapted
+	return decideSame(c, in, live, input, waiting)
 }
 
 // canVanish reports whether the Job may be deleted by the cluster itself
 // before the ledger has it.
 func canVanish(in Intended) bool {
-	_, found, _ := unstructured.NestedFieldNoCopy(in.Object.Object, "spec", "ttlSecondsAfterFinished")
-	return found
+	spec, _ := in.Object.Object["spec"].(map[string]any)
+	return spec["ttlSecondsAfterFinished"] != nil
 }
 
 // RunOf returns the ledger's entry for a live Job that rota applied.
 func RunOf(live *unstructured.Unstructured) Run {
-	annotations := live.GetAnnotations()
 	run := Run{
-		Digest:   annotations[schema.AnnotationDigest],
+		Digest:   annotation(live, schema.AnnotationDigest),
 		UID:      string(live.GetUID()),
 		Outcome:  RunActive,
-		Revision: annotations[schema.AnnotationRevision],
+		Revision: annotation(live, schema.AnnotationRevision),
 	}
-	var status batchv1.JobStatus
-	if fields, ok := live.Object["status"].(map[string]any); ok {
-		if runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &status) != nil {
-			return run
-		}
-	}
-	if status.StartTime != nil {
-		run.Started = status.StartTime.UTC()
-	}
-	for _, cond := range status.Conditions {
-		if cond.Status != "True" {
+	status, _ := live.Object["status"].(map[string]any)
+	run.Started = timeOf(status, "startTime")
+	conditions, _ := status["conditions"].([]any)
+	for _, item := range conditions {
+		condition, _ := item.(map[string]any)
+		if condition["status"] != "True" {
 			continue
 		}
-		switch cond.Type {
-		case batchv1.JobComplete:
-			run.Outcome, run.Ended = RunComplete, cond.LastTransitionTime.UTC()
-		case batchv1.JobFailed:
-			run.Outcome, run.Ended = RunFailed, cond.LastTransitionTime.UTC()
+		switch condition["type"] {
+		case string(batchv1.JobComplete):
+			run.Outcome, run.Ended = RunComplete, timeOf(condition, "lastTransitionTime")
+		case string(batchv1.JobFailed):
+			run.Outcome, run.Ended = RunFailed, timeOf(condition, "lastTransitionTime")
 		}
 	}
 	return run
+}
+
+// timeOf returns a time as the API writes it; zero if there is none.
+func timeOf(fields map[string]any, name string) time.Time {
+	text, _ := fields[name].(string)
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
 }
 
 // Bookkeep returns the ledger entries that live Jobs and absent ones call for
@@ -160,8 +187,10 @@ func RunOf(live *unstructured.Unstructured) Run {
 func Bookkeep(live, vanished map[schema.Key]*unstructured.Unstructured, ledger Ledger, setID string) map[schema.Key]Run {
 	updates := map[schema.Key]Run{}
 	for key, u := range live {
-		_, prepared := u.GetAnnotations()[schema.AnnotationPrepared]
-		if !key.IsJob() || prepared || u.GetLabels()[schema.ApplySetPartOf] != setID || u.GetAnnotations()[schema.AnnotationDigest] == "" {
+		if !key.IsJob() || label(u, schema.ApplySetPartOf) != setID || annotation(u, schema.AnnotationDigest) == "" {
+			continue
+		}
+		if _, prepared := hasAnnotation(u, schema.AnnotationPrepared); prepared {
 			continue
 		}
 		run := RunOf(u)
@@ -171,7 +200,10 @@ func Bookkeep(live, vanished map[schema.Key]*unstructured.Unstructured, ledger L
 		}
 	}
 	for key, run := range ledger.Jobs {
-		if run.Outcome != RunActive || live[key] != nil {
+		if run.Outcome != RunActive {
+			continue
+		}
+		if u := live[key]; u != nil && (string(u.GetUID()) == run.UID || updates[key].UID != "") {
 			continue
 		}
 		run.Outcome = RunGone
@@ -203,9 +235,9 @@ func (r Run) describe() string {
 	case RunFailed:
 		return "failed" + at
 	case RunDeleted:
-		return "was deleted unfinished, started" + at
+		return "was started" + at + " and deleted before it finished"
 	case RunGone:
-		return "ran" + at + ", then vanished unwatched"
+		return "was started" + at + " and is gone, its end was not seen"
 	case RunAssumed:
 		return "is assumed to have run"
 	default:
@@ -213,10 +245,11 @@ func (r Run) describe() string {
 	}
 }
 
-func rerunOf(in Intended) string { return in.GetAnnotations()[schema.AnnotationRerun] }
+func rerunOf(in Intended) string { return annotation(in.Unstructured, schema.AnnotationRerun) }
 
 func activePods(job *unstructured.Unstructured) int64 {
-	n, _, _ := unstructured.NestedInt64(job.Object, "status", "active")
+	status, _ := job.Object["status"].(map[string]any)
+	n, _ := status["active"].(int64)
 	return n
 }
 

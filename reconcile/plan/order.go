@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"slices"
+	"strings"
 
 	"rota.dev/rota/schema"
 )
@@ -44,20 +44,37 @@ func Wave(k schema.Key) int {
 	if k.IsJob() || k.IsCronJob() {
 		return waveJobs
 	}
-	if n, ok := waves[k.Kind]; ok {
+	if n, ok := waves[k.Kind]; ok && builtIn(k.Group) {
 		return n
 	}
 	return waveWorkloads
 }
 
-// sortChanges puts applies in the order of their waves, as the repository has
-// them within one, and deletions last, in the opposite order of waves.
-func sortChanges(changes []Change) {
-	turn := func(c Change) int {
+// builtIn reports whether Kubernetes itself defines the group: others may have
+// a workload that they call Service.
+func builtIn(group string) bool {
+	return !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io")
+}
+
+// lastTurn is after the apply of every wave.
+const lastTurn = 2*waveJobs + 1
+
+// sortChanges returns applies in the order of their waves, as the repository
+// has them within one, and deletions last, in the opposite order of waves.
+func sortChanges(changes []Change) []Change {
+	var turns [lastTurn + 1][]int
+	for i, c := range changes {
+		turn := Wave(c.Key)
 		if c.Op == Delete {
-			return 100 - Wave(c.Key)
+			turn = lastTurn - turn
 		}
-		return Wave(c.Key)
+		turns[turn] = append(turns[turn], i)
 	}
-	slices.SortStableFunc(changes, func(a, b Change) int { return turn(a) - turn(b) })
+	sorted := make([]Change, 0, len(changes))
+	for _, turn := range turns {
+		for _, i := range turn {
+			sorted = append(sorted, changes[i])
+		}
+	}
+	return sorted
 }

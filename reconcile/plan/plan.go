@@ -177,7 +177,7 @@ func (p Plan) Writes() bool {
 		switch c.Op {
 		case Create, Update, Replace, Delete:
 			return true
-		case Wait:
+		case Wait, Refuse:
 			if c.Retire {
 				return true
 			}

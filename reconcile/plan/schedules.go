@@ -1,9 +1,109 @@
 package plan
 
 import (
+	"fmt"
+	"time"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"rota.dev/rota/reconcile/schedule"
+	"rota.dev/rota/schema"
 )
 
-func firstFire(in Intended, input *Input) string { return "" }
+// timing is when a CronJob fires, as one object says it.
+type timing struct {
+	cron, zone string
+	suspended  bool
+	next       time.Time
+	err        error
+}
 
-func scheduleEffect(in Intended, live *unstructured.Unstructured, input *Input) string { return "" }
+// timingOf reads the schedule of a CronJob. For one that rota schedules the
+// suspend of git is in an annotation, since the field itself is always true.
+func timingOf(cronJob *unstructured.Unstructured, now time.Time) timing {
+	var t timing
+	t.cron, _, _ = unstructured.NestedString(cronJob.Object, "spec", "schedule")
+	t.zone, _, _ = unstructured.NestedString(cronJob.Object, "spec", "timeZone")
+	t.suspended, _, _ = unstructured.NestedBool(cronJob.Object, "spec", "suspend")
+	if said, ok := cronJob.GetAnnotations()[schema.AnnotationSuspended]; ok {
+		t.suspended = said == "true"
+	}
+	parsed, err := schedule.Parse(t.cron, t.zone)
+	if err != nil {
+		t.err = err
+		return t
+	}
+	t.next = parsed.Next(now)
+	return t
+}
+
+// firstFire ends the effect of a CronJob that is created.
+func firstFire(in Intended, input *Input) string {
+	if !in.Key().IsCronJob() {
+		return ""
+	}
+	t := timingOf(in.Object.Unstructured, input.Now)
+	switch {
+	case t.suspended:
+		return "; it is suspended"
+	case t.err != nil || t.next.IsZero():
+		return "; it never fires"
+	}
+	return "; first fires " + t.show(t.next)
+}
+
+// scheduleEffect says what an update does to the times that a CronJob fires
+// at; it is empty if it does nothing to them.
+func scheduleEffect(in Intended, live *unstructured.Unstructured, input *Input) string {
+	before, after := timingOf(live, input.Now), timingOf(in.Object.Unstructured, input.Now)
+	switch {
+	case after.suspended && !before.suspended:
+		return "will be suspended: it fires no more" + lastKnown(before)
+	case before.suspended && !after.suspended:
+		return "will be resumed" + after.fires()
+	case before.cron == after.cron && before.zone == after.zone:
+		return ""
+	case after.suspended:
+		return fmt.Sprintf("schedule changes from %s to %s; it stays suspended", before.text(), after.text())
+	case after.err != nil || after.next.IsZero():
+		return fmt.Sprintf("schedule changes from %s to %s, which never fires", before.text(), after.text())
+	case before.next.IsZero():
+		return fmt.Sprintf("schedule changes from %s to %s%s", before.text(), after.text(), after.fires())
+	}
+	return fmt.Sprintf("schedule changes from %s to %s: next fire moves from %s to %s",
+		before.text(), after.text(), before.show(before.next), after.show(after.next))
+}
+
+func lastKnown(t timing) string {
+	if t.next.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" (it would at %s)", t.show(t.next))
+}
+
+func (t timing) fires() string {
+	if t.next.IsZero() {
+		return "; it never fires"
+	}
+	return "; next fires " + t.show(t.next)
+}
+
+func (t timing) text() string {
+	if t.zone == "" || t.zone == "Etc/UTC" {
+		return fmt.Sprintf("%q", t.cron)
+	}
+	return fmt.Sprintf("%q %s", t.cron, t.zone)
+}
+
+// show prints at in the schedule's own zone, which is the one that the user
+// thinks in.
+func (t timing) show(at time.Time) string {
+	zone := t.zone
+	if zone == "" {
+		zone = "Etc/UTC"
+	}
+	if location, err := time.LoadLocation(zone); err == nil {
+		at = at.In(location)
+	}
+	return at.Format("2006-01-02 15:04") + " " + zone
+}
