@@ -28,11 +28,6 @@ func find(ctx context.Context, o Options) (string, error) {
 	if binary := os.Getenv(EnvBinary); binary != "" {
 		return binary, nil
 	}
-	source, err := sourceDir()
-	if err == nil {
-		// With the source at hand an older executable would be a trap.
-		return build(ctx, source, o.Progress)
-	}
 	if own, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(own), name)
 		if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
@@ -42,8 +37,12 @@ func find(ctx context.Context, o Options) (string, error) {
 	if binary, err := exec.LookPath(name); err == nil {
 		return binary, nil
 	}
-	return "", fmt.Errorf("finding %s: it is neither named (--localcluster, $%s), nor beside rota, nor on the PATH, and %w\n"+
-		"  mend: run this from a checkout of rota, or build it there with `cd cmd/localcluster && go build`", name, EnvBinary, err)
+	source, err := sourceDir()
+	if err != nil {
+		return "", fmt.Errorf("finding %s: it is neither named (--localcluster, $%s), nor beside rota, nor on the PATH, and %w\n"+
+			"  mend: run this from a checkout of rota, or build it there with `cd cmd/localcluster && go build`", name, EnvBinary, err)
+	}
+	return build(ctx, source, o.Progress)
 }
 
 // sourceDir returns cmd/localcluster of the checkout that the working folder
