@@ -11,81 +11,39 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
-const name = "localcluster"
+// goFile is what the program's bytes depend on.
+var goFile = regexp.MustCompile(`\.go$|^go\.(mod|sum)$`)
 
-// find returns the executable: the one that is named, the one beside ours, the
-// one on the PATH, or else one that is built from source.
-func find(ctx context.Context, o Options) (string, error) {
-	if o.Binary != "" {
-		return o.Binary, nil
-	}
-	if binary := os.Getenv(EnvBinary); binary != "" {
-		return binary, nil
-	}
-	if own, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(own), name)
-		if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
-			return beside, nil
-		}
-	}
-	if binary, err := exec.LookPath(name); err == nil {
-		return binary, nil
-	}
+// build compiles cmd/localcluster of the checkout around the working directory
+// into the user's cache and returns the program. Of several processes that ask
+// at a time one builds and the others wait. The name has a hash of the sources,
+// so that a build is used until they change.
+func build(ctx context.Context, progress io.Writer) (string, error) {
 	source, err := sourceDir()
-	if err != nil {
-		return "", fmt.Errorf("finding %s: it is neither named (--localcluster, $%s), nor beside rota, nor on the PATH, and %w\n"+
-			"  mend: run this from a checkout of rota, or build it there with `cd cmd/localcluster && go build`", name, EnvBinary, err)
-	}
-	return build(ctx, source, o.Progress)
-}
-
-// sourceDir returns cmd/localcluster of the checkout that the working folder
-// is in.
-func sourceDir() (string, error) {
-	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
-	for {
-		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.HasPrefix(string(text), "module rota.dev/rota\n") {
-			return filepath.Join(dir, "cmd", name), nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errNoSource
-		}
-		dir = parent
-	}
-}
-
-// build returns the executable of just this source, which is built once and
-// kept in the user's cache folder.
-func build(ctx context.Context, source string, progress io.Writer) (string, error) {
-	digest, err := digestOf(source)
+	sum, err := hashSources(source)
 	if err != nil {
-		return "", fmt.Errorf("reading the source of %s: %w", name, err)
+		return "", fmt.Errorf("reading the sources of the local cluster: %w", err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		cache = os.TempDir()
+		return "", fmt.Errorf("finding a place for the local cluster: %w", err)
 	}
 	cache = filepath.Join(cache, "rota")
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
+		return "", fmt.Errorf("making a place for the local cluster: %w", err)
 	}
-	binary := filepath.Join(cache, name+"-"+digest)
-	if _, err := os.Stat(binary); err == nil {
-		return binary, nil
-	}
-	// Several test packages start at the same time; one builds for all.
-	unlock, err := lock(filepath.Join(cache, name+".lock"))
+	binary := filepath.Join(cache, "localcluster-"+sum)
+	unlock, err := lock(ctx, binary+".lock", progress)
 	if err != nil {
 		return "", err
 	}
@@ -93,87 +51,110 @@ func build(ctx context.Context, source string, progress io.Writer) (string, erro
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
-	if err := goBuild(ctx, source, binary, progress); err != nil {
-		return "", err
-	}
-	dropOthers(cache, binary)
-	return binary, nil
+	return binary, compile(ctx, source, binary, progress)
 }
 
-func goBuild(ctx context.Context, source, binary string, progress io.Writer) error {
+func compile(ctx context.Context, source, binary string, progress io.Writer) error {
+	fmt.Fprintln(progress, "building the local cluster: about five minutes the first time, seconds afterwards")
 	started := time.Now()
-	fmt.Fprintf(progress, "  building %s from source: about five minutes the first time on two cores, seconds later\n", name)
-	ticking, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() {
-		for {
-			select {
-			case <-ticking.Done():
-				return
-			case <-time.After(15 * time.Second):
-				fmt.Fprintf(progress, "  still building, %s so far\n", time.Since(started).Round(time.Second))
-			}
-		}
-	}()
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary+".new", ".")
+	done := make(chan struct{})
+	go tick(done, started, progress)
+	defer close(done)
+	partial := binary + ".partial"
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", partial, ".")
 	cmd.Dir = source
+	// A go.work above, or flags for the root module, are not for this one.
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", name, err, out)
+		return fmt.Errorf("building the local cluster in %s: %w\n%s", source, err, out)
 	}
-	fmt.Fprintf(progress, "  built in %s\n", time.Since(started).Round(time.Second))
-	return os.Rename(binary+".new", binary)
+	if err := os.Rename(partial, binary); err != nil {
+		return fmt.Errorf("keeping the local cluster: %w", err)
+	}
+	fmt.Fprintf(progress, "built the local cluster in %s\n", time.Since(started).Round(time.Second))
+	return nil
 }
 
-// digestOf names the source: its files, the Go version and the platform.
-func digestOf(source string) (string, error) {
-	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	err := filepath.WalkDir(source, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+func tick(done <-chan struct{}, started time.Time, progress io.Writer) {
+	ticker := time.NewTicker(15 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+			fmt.Fprintf(progress, "still building the local cluster (%s)\n", time.Since(started).Round(time.Second))
+		}
+	}
+}
+
+// sourceDir returns cmd/localcluster of the checkout of rota that the working
+// directory is in.
+func sourceDir() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("finding the sources of the local cluster: %w", err)
+	}
+	for {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && slices.Contains(strings.Fields(string(mod)), "rota.dev/rota") {
+			return filepath.Join(dir, "cmd", "localcluster"), nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("finding the local cluster: it is not in $ROTA_LOCALCLUSTER, not beside this program, not in $PATH, and this is no checkout of rota to build it from; " +
+				"in a checkout run: cd cmd/localcluster && go build -o ../../localcluster .")
+		}
+		dir = up
+	}
+}
+
+func hashSources(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !goFile.MatchString(d.Name()) || strings.HasSuffix(d.Name(), "_test.go") {
 			return err
 		}
-		base := e.Name()
-		if filepath.Ext(base) != ".go" && base != "go.mod" && base != "go.sum" || strings.HasSuffix(base, "_test.go") {
-			return nil
-		}
-		text, err := os.ReadFile(path)
+		data, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		relative, err := filepath.Rel(source, path)
-		fmt.Fprintln(sum, relative, len(text))
-		sum.Write(text)
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %d\n", rel, len(data))
+		_, err = h.Write(data)
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", errNoSource
-	}
-	return hex.EncodeToString(sum.Sum(nil))[:16], err
+	return hex.EncodeToString(h.Sum(nil))[:16], err
 }
 
-func lock(path string) (unlock func(), err error) {
+// lock takes the lock of path, waiting for it until ctx ends.
+func lock(ctx context.Context, path string, progress io.Writer) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("locking the build of the local cluster: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	return func() { file.Close() }, nil
-}
-
-// dropOthers deletes executables of older sources: each is 100 MB or more.
-// One that runs goes on doing so.
-func dropOthers(cache, keep string) {
-	old, err := filepath.Glob(filepath.Join(cache, name+"-*"))
-	if err != nil {
-		return
-	}
-	for _, path := range old {
-		info, err := os.Stat(path)
-		if err == nil && path != keep && time.Since(info.ModTime()) > time.Hour {
-			_ = os.Remove(path)
+	told := false
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			_ = file.Close()
+			return nil, fmt.Errorf("locking the build of the local cluster: %w", err)
+		}
+		if !told {
+			fmt.Fprintln(progress, "waiting for another process that builds the local cluster")
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			_ = file.Close()
+			return nil, fmt.Errorf("waiting for another build of the local cluster: %w", ctx.Err())
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

@@ -1,6 +1,6 @@
-// Package local starts the local cluster (cmd/localcluster): a real Kubernetes
-// API on loopback, for the demo and for tests. It finds the executable or
-// builds it from source. It runs programs, so the controller never imports it.
+// Package local runs cmd/localcluster, a real Kubernetes API on this machine,
+// for the demo and for tests. It finds the program or builds it from source.
+// Nothing else of rota may import it: the controller starts no process.
 package local
 
 import (
@@ -10,50 +10,56 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// EnvBinary names an executable that is used instead of a found or built one.
-const EnvBinary = "ROTA_LOCALCLUSTER"
+const (
+	// readyTimeout is how long the API may take to be ready; it takes about
+	// three seconds on a quiet machine.
+	readyTimeout = 2 * time.Minute
+	// stopTimeout is how long the process may take to end before it is killed.
+	stopTimeout = 20 * time.Second
+)
 
-// readyWithin is how long an API server may take on a busy machine.
-const readyWithin = 2 * time.Minute
-
-// Options say which local cluster to start; the zero value is one of its own
-// in a temporary folder.
+// Options say how to start a local cluster.
 type Options struct {
-	// Binary is the executable; it is looked for, or built, if empty.
+	// Binary is the program; empty looks in $ROTA_LOCALCLUSTER, beside this
+	// executable and in $PATH, and then builds it.
 	Binary string
-	// Dir keeps the cluster's state from one start to the next; a temporary
-	// folder if empty.
-	Dir string
-	// Args are further flags, such as --controllers.
+	// Args are passed on, such as --node none.
 	Args []string
-	// Progress is told of what takes time; nil for nobody.
+	// Dir keeps the cluster; empty is a temporary folder.
+	Dir string
+	// Progress is told of what takes long; may be nil.
 	Progress io.Writer
 }
 
-// Local is a running local cluster. It ends with Stop, and with this process,
-// however that ends: its standard input is ours.
+// Local is a running local cluster.
 type Local struct {
-	// Kubeconfig is the path of a file with its address, certificate and token.
+	// Kubeconfig is the file that names the cluster.
 	Kubeconfig string
 
 	config *rest.Config
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	ended  chan struct{}
+	err    error
 	stop   sync.Once
+	output *tail
 }
 
-// Start starts a local cluster and returns once its API is ready. It ends when
-// Stop is called or ctx ends.
+// Start finds or builds the program, runs it, and returns when the API is
+// ready. The process ends with Stop, with ctx, or with this process, for it
+// reads a pipe from it.
 func Start(ctx context.Context, o Options) (*Local, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
@@ -66,94 +72,117 @@ func Start(ctx context.Context, o Options) (*Local, error) {
 	if o.Dir != "" {
 		args = append([]string{"--dir", o.Dir}, args...)
 	}
-	// Not CommandContext: it would kill, and leave the processes of Pods.
-	cmd := exec.Command(binary, args...)
-	var stderr tail
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
+	l := &Local{ended: make(chan struct{}), output: &tail{}}
+	l.cmd = exec.Command(binary, args...)
+	l.cmd.Stderr = l.output
+	// An interrupt at the terminal is for this process, which then stops the
+	// cluster in order.
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if l.stdin, err = l.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", binary, err)
+	}
+	stdout, err := l.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("starting %s: %w", binary, err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	if err := l.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", binary, err)
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the local cluster: %w", err)
-	}
-	l := &Local{cmd: cmd, stdin: stdin, ended: make(chan struct{})}
 	ready := make(chan string, 1)
-	go func() {
-		defer close(l.ended)
-		defer close(ready)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if file, ok := strings.CutPrefix(lines.Text(), "ready kubeconfig="); ok {
-				ready <- file
-			}
-		}
-		_ = cmd.Wait()
-	}()
-	if err := l.await(ctx, ready, &stderr); err != nil {
-		l.Stop()
-		return nil, err
-	}
+	go l.follow(stdout, ready)
 	context.AfterFunc(ctx, l.Stop)
+	select {
+	case l.Kubeconfig = <-ready:
+	case <-l.ended:
+		return nil, fmt.Errorf("running %s: it ended before it was ready: %w\n%s", binary, l.err, l.output)
+	case <-time.After(readyTimeout):
+		l.Stop()
+		return nil, fmt.Errorf("running %s: not ready after %s\n%s", binary, readyTimeout, l.output)
+	}
+	if l.config, err = clientcmd.BuildConfigFromFlags("", l.Kubeconfig); err != nil {
+		l.Stop()
+		return nil, fmt.Errorf("reading %s: %w", l.Kubeconfig, err)
+	}
 	return l, nil
 }
 
-func (l *Local) await(ctx context.Context, ready <-chan string, stderr *tail) error {
-	late := time.NewTimer(readyWithin)
-	defer late.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-late.C:
-		return fmt.Errorf("the local cluster is not ready after %s: %s", readyWithin, stderr)
-	case file, ok := <-ready:
-		if !ok {
-			return fmt.Errorf("the local cluster ended before it was ready: %s", stderr)
+// follow waits for the line that says that the API is ready, then for the end
+// of the process.
+func (l *Local) follow(stdout io.Reader, ready chan<- string) {
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if file, ok := strings.CutPrefix(lines.Text(), "ready kubeconfig="); ok {
+			ready <- file
 		}
-		config, err := clientcmd.BuildConfigFromFlags("", file)
-		if err != nil {
-			return fmt.Errorf("reading the local cluster's kubeconfig: %w", err)
-		}
-		l.Kubeconfig, l.config = file, config
-		return nil
 	}
+	l.err = l.cmd.Wait()
+	if l.err == nil {
+		l.err = errors.New("exit status 0")
+	}
+	close(l.ended)
 }
 
-// Config returns a copy of the connection to the cluster, as its
-// administrator.
+// Config returns the cluster's configuration, to be copied before it is
+// changed.
 func (l *Local) Config() *rest.Config { return rest.CopyConfig(l.config) }
 
-// Stop ends the cluster and everything that runs on it, and waits until it is
-// gone. It may be called more than once.
+// Done is closed when the process has ended, by Stop or by itself.
+func (l *Local) Done() <-chan struct{} { return l.ended }
+
+// Output returns the last of what the process wrote to standard error.
+func (l *Local) Output() string { return l.output.String() }
+
+// Stop ends the process and waits for it.
 func (l *Local) Stop() {
 	l.stop.Do(func() {
 		_ = l.stdin.Close()
+		_ = l.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-l.ended:
-		case <-time.After(30 * time.Second):
+		case <-time.After(stopTimeout):
 			_ = l.cmd.Process.Kill()
-			<-l.ended
 		}
 	})
 	<-l.ended
 }
 
-// tail keeps the end of what was written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
+// find returns the program to run.
+func find(ctx context.Context, o Options) (string, error) {
+	if o.Binary != "" {
+		return o.Binary, nil
+	}
+	if named := os.Getenv("ROTA_LOCALCLUSTER"); named != "" {
+		if _, err := os.Stat(named); err != nil {
+			return "", fmt.Errorf("finding the local cluster that $ROTA_LOCALCLUSTER names: %w", err)
+		}
+		return named, nil
+	}
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), "localcluster")
+		if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
+			return beside, nil
+		}
+	}
+	if path, err := exec.LookPath("localcluster"); err == nil {
+		return path, nil
+	}
+	return build(ctx, o.Progress)
 }
 
-// Write takes everything.
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+const tailBytes = 16 << 10
+
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if most := 4 << 10; len(t.text) > most {
-		t.text = t.text[len(t.text)-most:]
+	t.data = append(t.data, p...)
+	if len(t.data) > tailBytes {
+		t.data = bytes.Clone(t.data[len(t.data)-tailBytes:])
 	}
 	return len(p), nil
 }
@@ -161,7 +190,5 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.text))
+	return string(t.data)
 }
-
-var errNoSource = errors.New("its source is not here")

@@ -1,0 +1,402 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"rota.dev/rota/schema"
+)
+
+// syncTimeout bounds how long Observe waits for one kind's first answer.
+const syncTimeout = 30 * time.Second
+
+// scope is a kind in a namespace; the namespace is empty for kinds without.
+type scope struct {
+	kind      k8sschema.GroupKind
+	namespace string
+}
+
+func scopeOf(k schema.Key) scope { return scope{kind: k.GroupKind(), namespace: k.Namespace} }
+
+// mirror is a copy of some objects of one scope, kept up to date by a watch and
+// by the answers to our own writes, whichever comes first: it never shows the
+// world before a write that put or drop was told of. Its objects are shared
+// and must not be changed.
+type mirror struct {
+	scope    scope
+	resource k8sschema.GroupVersionResource
+	// wants narrows what is kept; nil keeps all.
+	wants func(schema.Key) bool
+	// tell is called, without locks, for each change that is not our own last
+	// write.
+	tell func(key schema.Key, before, after *unstructured.Unstructured)
+
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	objects map[schema.Key]*unstructured.Unstructured
+	// dropped are uids that we saw deleted before the watch did.
+	dropped map[types.UID]bool
+	// vanished has the last state of what was deleted since take.
+	vanished map[schema.Key]*unstructured.Unstructured
+	// writing are keys with a request of ours under way, and whether an event
+	// came meanwhile; what it means is known when the answer is there.
+	writing map[schema.Key]*touched
+	// seen is the resourceVersion up to which the watch has told everything.
+	seen   string
+	synced bool
+	err    error
+	pulse  chan struct{}
+}
+
+type touched struct {
+	event  bool
+	before *unstructured.Unstructured
+}
+
+// source lists and watches what a mirror copies.
+type source struct {
+	list  func(context.Context, metav1.ListOptions) (runtime.Object, error)
+	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+func startMirror(at scope, resource k8sschema.GroupVersionResource, wants func(schema.Key) bool, from source, log logr.Logger, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &mirror{
+		scope: at, resource: resource, wants: wants, tell: tell, cancel: cancel, done: make(chan struct{}),
+		objects: map[schema.Key]*unstructured.Unstructured{}, dropped: map[types.UID]bool{},
+		vanished: map[schema.Key]*unstructured.Unstructured{}, writing: map[schema.Key]*touched{},
+		pulse: make(chan struct{}),
+	}
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			if o.ResourceVersion == "0" {
+				// Any old state of the watch cache would do for client-go; a
+				// decision on it could repeat what was done since.
+				o.ResourceVersion = ""
+			}
+			list, err := from.list(ctx, o)
+			m.heard(err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w, err := from.watch(ctx, o)
+			m.heard(err)
+			return w, err
+		},
+	}
+	reflector := cache.NewReflectorWithOptions(lw, nil, m, cache.ReflectorOptions{
+		Logger: &log, Name: "rota", TypeDescription: kindName(at.kind),
+		Backoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 30 * time.Second},
+	})
+	go func() {
+		defer close(m.done)
+		reflector.RunWithContext(ctx)
+	}()
+	return m
+}
+
+func (m *mirror) stop() {
+	m.cancel()
+	<-m.done
+}
+
+// heard notes what the server said to the last list or watch.
+func (m *mirror) heard(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+	if err != nil {
+		m.beat()
+	}
+}
+
+// beat wakes those who wait for a change; the lock is held.
+func (m *mirror) beat() {
+	close(m.pulse)
+	m.pulse = make(chan struct{})
+}
+
+// lasting reports whether waiting will not mend err.
+func lasting(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
+}
+
+// wait returns when the mirror has the state of the server once, or why it
+// cannot have it.
+func (m *mirror) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	for {
+		m.mu.Lock()
+		synced, err, pulse := m.synced, m.err, m.pulse
+		m.mu.Unlock()
+		if synced {
+			return nil
+		}
+		if err != nil && lasting(err) {
+			return err
+		}
+		select {
+		case <-pulse:
+		case <-ctx.Done():
+			if err == nil {
+				err = ctx.Err()
+			}
+			return fmt.Errorf("reading %s: %w", kindName(m.scope.kind), err)
+		}
+	}
+}
+
+func (m *mirror) key(u metav1.Object) schema.Key {
+	return schema.Key{Group: m.scope.kind.Group, Kind: m.scope.kind.Kind, Namespace: u.GetNamespace(), Name: u.GetName()}
+}
+
+// Add, Update, Delete, Replace, Resync and Bookmark are for the reflector.
+
+func (m *mirror) Add(obj any) error { return m.Update(obj) }
+
+func (m *mirror) Update(obj any) error {
+	u, err := asUnstructured(obj)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.seen = u.GetResourceVersion()
+	key := m.key(u)
+	if m.wants != nil && !m.wants(key) || m.dropped[u.GetUID()] {
+		m.mu.Unlock()
+		return nil
+	}
+	before := m.objects[key]
+	if before != nil && !newer(u, before) {
+		m.mu.Unlock()
+		return nil
+	}
+	m.objects[key] = u
+	m.changed(key, before, u)
+	return nil
+}
+
+func (m *mirror) Delete(obj any) error {
+	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = gone.Obj
+	}
+	u, err := asUnstructured(obj)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.seen = u.GetResourceVersion()
+	key := m.key(u)
+	own := m.dropped[u.GetUID()]
+	delete(m.dropped, u.GetUID())
+	before := m.objects[key]
+	if before == nil || before.GetUID() != u.GetUID() {
+		if own {
+			m.vanished[key] = u
+		}
+		m.mu.Unlock()
+		return nil
+	}
+	if newer(before, u) {
+		// The label was taken off and put on again before this event came.
+		m.mu.Unlock()
+		return nil
+	}
+	delete(m.objects, key)
+	m.vanished[key] = u
+	m.changed(key, before, nil)
+	return nil
+}
+
+func (m *mirror) Replace(list []any, resourceVersion string) error {
+	listed := make(map[schema.Key]*unstructured.Unstructured, len(list))
+	for _, obj := range list {
+		u, err := asUnstructured(obj)
+		if err != nil {
+			return err
+		}
+		if key := m.key(u); m.wants == nil || m.wants(key) {
+			listed[key] = u
+		}
+	}
+	m.mu.Lock()
+	type change struct {
+		key           schema.Key
+		before, after *unstructured.Unstructured
+	}
+	var changes []change
+	uids := map[types.UID]bool{}
+	for key, u := range listed {
+		uids[u.GetUID()] = true
+		before := m.objects[key]
+		if m.dropped[u.GetUID()] || before != nil && !newer(u, before) {
+			continue
+		}
+		m.objects[key] = u
+		changes = append(changes, change{key, before, u})
+	}
+	for key, before := range m.objects {
+		if listed[key] != nil || newerVersion(before.GetResourceVersion(), resourceVersion) {
+			continue
+		}
+		delete(m.objects, key)
+		m.vanished[key] = before
+		changes = append(changes, change{key, before, nil})
+	}
+	for uid := range m.dropped {
+		if !uids[uid] {
+			delete(m.dropped, uid)
+		}
+	}
+	first := !m.synced
+	m.seen, m.synced = resourceVersion, true
+	if first {
+		m.beat()
+		m.mu.Unlock()
+		return nil
+	}
+	m.mu.Unlock()
+	for _, c := range changes {
+		m.mu.Lock()
+		m.changed(c.key, c.before, c.after)
+	}
+	return nil
+}
+
+func (m *mirror) Resync() error { return nil }
+
+func (m *mirror) Bookmark(resourceVersion string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen = resourceVersion
+	return nil
+}
+
+// changed wakes waiters and tells of the change, unless a write of ours is
+// under way that may be its cause. The lock is held and given back.
+func (m *mirror) changed(key schema.Key, before, after *unstructured.Unstructured) {
+	m.beat()
+	if t := m.writing[key]; t != nil {
+		if !t.event {
+			t.event, t.before = true, before
+		}
+		m.mu.Unlock()
+		return
+	}
+	m.mu.Unlock()
+	m.tell(key, before, after)
+}
+
+// begin says that a write of key is sent now; each begin needs one end.
+func (m *mirror) begin(key schema.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writing[key] = &touched{}
+}
+
+// end says that the write of key was answered: with the object as the server
+// has it now, or with nil if it failed or was not kept.
+func (m *mirror) end(key schema.Key, answer *unstructured.Unstructured) {
+	m.mu.Lock()
+	t := m.writing[key]
+	delete(m.writing, key)
+	now := m.objects[key]
+	if answer != nil {
+		switch {
+		case m.wants != nil && !m.wants(key) || m.dropped[answer.GetUID()]:
+		case now == nil && m.synced && !newerVersion(answer.GetResourceVersion(), m.seen):
+			// The watch is past this write already: somebody deleted it since.
+		case now == nil || newer(answer, now):
+			m.objects[key] = answer
+			m.beat()
+			now = answer
+		}
+	}
+	own := answer != nil && now != nil && now.GetResourceVersion() == answer.GetResourceVersion()
+	m.mu.Unlock()
+	if t != nil && t.event && !own {
+		m.tell(key, t.before, now)
+	}
+}
+
+// endDelete says that the deletion of the object with uid was accepted.
+func (m *mirror) endDelete(key schema.Key, uid types.UID) {
+	m.mu.Lock()
+	t := m.writing[key]
+	delete(m.writing, key)
+	now := m.objects[key]
+	own := now == nil || now.GetUID() == uid && now.GetDeletionTimestamp() != nil
+	m.mu.Unlock()
+	if t != nil && t.event && !own {
+		m.tell(key, t.before, now)
+	}
+}
+
+// drop says that the object with uid is known to be deleted.
+func (m *mirror) drop(key schema.Key, uid types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := m.objects[key]; now != nil && now.GetUID() == uid {
+		delete(m.objects, key)
+		m.vanished[key] = now
+		m.dropped[uid] = true
+		m.beat()
+	}
+}
+
+// get returns the object of key, nil if there is none, and a channel that is
+// closed at the next change of any object.
+func (m *mirror) get(key schema.Key) (*unstructured.Unstructured, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.objects[key], m.pulse
+}
+
+// each calls f with every object.
+func (m *mirror) each(f func(schema.Key, *unstructured.Unstructured)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, u := range m.objects {
+		f(key, u)
+	}
+}
+
+// take returns the last state of what was deleted since the last take.
+func (m *mirror) take() map[schema.Key]*unstructured.Unstructured {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	gone := m.vanished
+	m.vanished = map[schema.Key]*unstructured.Unstructured{}
+	return gone
+}
+
+func asUnstructured(obj any) (*unstructured.Unstructured, error) {
+	switch o := obj.(type) {
+	case *unstructured.Unstructured:
+		return o, nil
+	case *metav1.PartialObjectMetadata:
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+		if err != nil {
+			return nil, fmt.Errorf("reading metadata of %s: %w", o.GetName(), err)
+		}
+		return &unstructured.Unstructured{Object: fields}, nil
+	default:
+		return nil, fmt.Errorf("reading a watch event: unexpected %T", obj)
+	}
+}
