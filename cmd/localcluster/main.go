@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"rota.dev/rota/cmd/localcluster/controlplane"
+	"rota.dev/rota/cmd/localcluster/node"
 )
 
 const usage = `usage: localcluster [--dir DIR] [--port N] [--node process|none] [--controllers LIST] [-v]
@@ -108,12 +110,33 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return err
 	}
+	stopNode := func() {}
+	if s.node == "process" {
+		if stopNode, err = startNode(ctx, plane, dir, stderr); err != nil {
+			return errors.Join(err, plane.Stop())
+		}
+	}
 	fmt.Fprintf(stdout, "ready kubeconfig=%s\n", plane.Kubeconfig)
 	select {
 	case <-ctx.Done():
 	case err = <-plane.Failed():
 	}
+	stopNode()
 	return errors.Join(err, plane.Stop())
+}
+
+// startNode starts the node that runs Pods as processes and returns what stops it.
+func startNode(ctx context.Context, plane *controlplane.ControlPlane, dir string, stderr io.Writer) (func(), error) {
+	n, err := node.Start(ctx, node.Options{
+		Config: plane.Config, Dir: filepath.Join(dir, "pods"), Version: plane.Version(),
+		Certificate: plane.NodeCertificate, Key: plane.NodeKey, ClientCA: plane.ClientCA,
+		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting node: %w", err)
+	}
+	fmt.Fprintln(stderr, "localcluster: containers run as local processes of this user: nothing is isolated, images are not used")
+	return n.Stop, nil
 }
 
 // openDir makes and locks the cluster's directory. The function that it returns unlocks it, and removes it if it is

@@ -13,8 +13,6 @@ import (
 	"k8s.io/kubernetes/pkg/controller/daemon"
 	"k8s.io/kubernetes/pkg/controller/deployment"
 	"k8s.io/kubernetes/pkg/controller/disruption"
-	"k8s.io/kubernetes/pkg/controller/endpoint"
-	"k8s.io/kubernetes/pkg/controller/endpointslice"
 	"k8s.io/kubernetes/pkg/controller/job"
 	"k8s.io/kubernetes/pkg/controller/replicaset"
 	"k8s.io/kubernetes/pkg/controller/replication"
@@ -35,8 +33,6 @@ var controllers = []controller{
 	{names.ReplicationControllerController, "replicationcontroller", newReplicationController},
 	{names.StatefulSetController, "statefulset", newStatefulSetController},
 	{names.DaemonSetController, "daemonset", newDaemonSetController},
-	{names.EndpointsController, "endpoint", newEndpointsController},
-	{names.EndpointSliceController, "endpointslice", newEndpointSliceController},
 	{names.DisruptionController, "disruption", newDisruptionController},
 	{names.GarbageCollectorController, "garbagecollector", newGarbageCollector},
 	{names.NamespaceController, "namespace", newNamespaceController},
@@ -47,8 +43,10 @@ var controllers = []controller{
 	{names.ClusterRoleAggregationController, "clusterrole-aggregation", newClusterRoleAggregation},
 }
 
-// leftOut are kube-controller-manager's other loops: a selection may exclude them, but not ask for them.
+// leftOut are kube-controller-manager's other loops: a selection may exclude them, but not ask for them. The two that
+// write endpoints are among them because every Pod is at 127.0.0.1 here, and the API refuses endpoints on loopback.
 var leftOut = []string{
+	names.EndpointsController, names.EndpointSliceController,
 	names.EndpointSliceMirroringController, names.PodGarbageCollectorController, names.HorizontalPodAutoscalerController,
 	names.CertificateSigningRequestSigningController, names.CertificateSigningRequestApprovingController,
 	names.CertificateSigningRequestCleanerController, names.PodCertificateRequestCleanerController, names.TTLController,
@@ -155,28 +153,6 @@ func newDaemonSetController(ctx context.Context, c *controllerContext) (runContr
 		return nil, err
 	}
 	return func(ctx context.Context) { daemonSets.Run(ctx, 2) }, nil
-}
-
-func newEndpointsController(ctx context.Context, c *controllerContext) (runController, error) {
-	client, err := c.client("endpoint-controller")
-	if err != nil {
-		return nil, err
-	}
-	core := c.informers.Core().V1()
-	endpoints := endpoint.NewEndpointController(ctx, core.Pods(), core.Services(), core.Endpoints(), client, 0)
-	return func(ctx context.Context) { endpoints.Run(ctx, 5) }, nil
-}
-
-func newEndpointSliceController(ctx context.Context, c *controllerContext) (runController, error) {
-	client, err := c.client("endpointslice-controller")
-	if err != nil {
-		return nil, err
-	}
-	const endpointsPerSlice = 100
-	core := c.informers.Core().V1()
-	slices := endpointslice.NewController(ctx, core.Pods(), core.Services(), core.Nodes(), c.informers.Discovery().V1().EndpointSlices(),
-		endpointsPerSlice, client, 0)
-	return func(ctx context.Context) { slices.Run(ctx, 5) }, nil
 }
 
 func newDisruptionController(ctx context.Context, c *controllerContext) (runController, error) {

@@ -138,6 +138,9 @@ func (c *ControlPlane) start(ctx context.Context, listener net.Listener, keys pk
 	return writeKubeconfig(c.Kubeconfig, c.Config)
 }
 
+// Version returns the Kubernetes release of this binary, such as v1.37.2.
+func (c *ControlPlane) Version() string { return kubernetesVersion() }
+
 // Failed yields the error with which the API server ended, or closes when it ended by itself without one.
 func (c *ControlPlane) Failed() <-chan error { return c.failed }
 
