@@ -1,6 +1,10 @@
 package render
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
 	"rota.dev/rota/render/expand"
 	"rota.dev/rota/schema"
 )
@@ -15,10 +19,99 @@ type jinjaTemplate struct {
 	line int
 }
 
+// jinja renders a template once: as it is, or with the values of an item.
 func (r *renderer) jinja(t jinjaTemplate, item *expand.Item) ([]schema.Object, error) {
-	return nil, &schema.Problem{Rule: "R040", Origin: t.origin, Message: "Jinja comes in the next commit"}
+	engine := expand.Jinja{FS: r.fsys, Read: r.read, Bytes: r.limits.TemplateBytes, Time: r.limits.TemplateTime}
+	var values []schema.Value
+	origin := t.origin
+	if item != nil {
+		values = item.Values
+		origin = itemOrigin(t, *item, 0)
+	}
+	out, err := engine.Render(t.file, t.text, values)
+	for _, used := range out.Used {
+		r.claimed[used] = schema.Origin{File: t.file}
+	}
+	if err != nil {
+		return nil, inTemplate(err, origin, item)
+	}
+	objects, err := r.rendered(t, out.Text, origin)
+	return objects, err
 }
 
-func (r *renderer) expandJinja(t jinjaTemplate, items []expand.Item) ([]schema.Object, error) {
-	return r.jinja(t, nil)
+// inTemplate adds the item to a problem of a template; its position stays in
+// the template, where the user mends it.
+func inTemplate(err error, origin schema.Origin, item *expand.Item) error {
+	if item == nil {
+		return err
+	}
+	for _, p := range schema.Problems(err) {
+		line, file := p.Origin.Line, p.Origin.File
+		p.Origin = origin
+		p.Origin.Template, p.Origin.TemplateLine = file, line
+	}
+	return err
 }
+
+// rendered reads what a template wrote. Lines there are not lines of the
+// template, so a fault shows the text instead.
+func (r *renderer) rendered(t jinjaTemplate, text string, origin schema.Origin) ([]schema.Object, error) {
+	limits := r.limits.Documents
+	limits.FileBytes = max(limits.MaxFileBytes(), r.limits.TemplateBytes)
+	documents, err := schema.ReadDocuments(t.file, []byte(text), limits)
+	problems := []error{excerpt(err, text, origin)}
+	var objects []schema.Object
+	for _, d := range documents {
+		content, err := d.Value()
+		if err != nil {
+			problems = append(problems, excerpt(err, text, origin))
+			continue
+		}
+		made, err := flatten(content, nil, origin)
+		problems = append(problems, excerpt(err, text, origin))
+		for _, o := range made {
+			if version := o.GetAPIVersion(); strings.HasPrefix(version, "rota.dev/") {
+				problems = append(problems, &schema.Problem{Rule: "R017", Origin: origin,
+					Message: fmt.Sprintf("the template renders to a %s of %s; rota's own documents are not templated", o.GetKind(), version), Mend: "Write the document out."})
+				continue
+			}
+			objects = append(objects, o)
+		}
+	}
+	return objects, errors.Join(problems...)
+}
+
+func excerpt(err error, text string, origin schema.Origin) error {
+	lines := strings.Split(text, "\n")
+	for _, p := range schema.Problems(err) {
+		line := p.Origin.Line
+		p.Origin = origin
+		if line > 0 && line <= len(lines) {
+			p.Message += fmt.Sprintf(" (in line %d of the rendered text: %q)", line, lines[line-1])
+		}
+	}
+	return err
+}
+
+// expandJinja renders the template once for each item.
+func (r *renderer) expandJinja(t jinjaTemplate, items []expand.Item) ([]schema.Object, error) {
+	var objects []schema.Object
+	var problems []error
+	for i := range items {
+		made, err := r.jinja(t, &items[i])
+		objects = append(objects, made...)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		if len(problems) >= 10 {
+			break // a fault of the template shows in every item
+		}
+		if len(objects) > r.limits.Objects {
+			problems = append(problems, &schema.Problem{Rule: "R004", Origin: t.origin, Message: fmt.Sprintf("the Expansion makes more than %d objects", r.limits.Objects), Mend: "Use fewer items."})
+			break
+		}
+	}
+	problems = append(problems, sameNames(objects))
+	return objects, errors.Join(problems...)
+}
+

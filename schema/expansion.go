@@ -88,6 +88,9 @@ type Value struct {
 	Text string
 	// Data is what kubectl's reader makes of the value: what Jinja sees.
 	Data any
+	// Node is where the value was written, nil for one of a range or a CSV
+	// file. A mapping has its order here only.
+	Node *yaml.Node
 }
 
 // Matrix has an axis for each parameter, in the order they were written.
@@ -200,7 +203,7 @@ func parameterValue(s *strict, name string, n *yaml.Node, path string) Value {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	v := Value{Name: name}
+	v := Value{Name: name, Node: n}
 	data, err := NodeValue(s.file, n)
 	if err != nil {
 		s.problems = append(s.problems, err)

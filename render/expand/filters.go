@@ -1,0 +1,430 @@
+package expand
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/nikolalohinski/gonja/v2/builtins"
+	"github.com/nikolalohinski/gonja/v2/exec"
+)
+
+// filterNames are the filters that templates may use: those of Jinja2 that
+// gonja or this package gives as Jinja2 does, and that depend on nothing but
+// their arguments.
+var filterNames = names("abs attr batch capitalize center count d default dictsort first float format groupby indent int items join last length list lower map max min reject rejectattr replace reverse round select selectattr slice sort string sum title tojson trim truncate unique upper urlencode wordcount wordwrap")
+
+// stringMethods are the methods of texts that templates may call.
+var stringMethods = names("capitalize center endswith find format isalnum isalpha isdigit islower isspace isupper join ljust lower lstrip removeprefix removesuffix replace rjust rsplit rstrip split splitlines startswith strip title upper zfill")
+
+func names(list string) map[string]bool {
+	set := map[string]bool{}
+	for _, name := range strings.Fields(list) {
+		set[name] = true
+	}
+	return set
+}
+
+// filterMend says what to use instead of a filter that users of other Jinja
+// dialects know.
+func filterMend(name string) string {
+	switch name {
+	case "to_yaml", "to_nice_yaml", "to_json":
+		return "Use tojson: JSON is YAML."
+	case "regex_replace", "regex_search":
+		return "It is Ansible's; use replace, or make the value a parameter."
+	case "escape", "e", "safe", "forceescape", "xmlattr", "striptags", "urlize":
+		return "It is for HTML; in YAML use tojson to quote a text."
+	case "random", "shuffle":
+		return "What is rendered must be the same each time; make the value a parameter."
+	}
+	known := make([]string, 0, len(filterNames))
+	for n := range filterNames {
+		known = append(known, n)
+	}
+	slices.Sort(known)
+	return "Known filters: " + strings.Join(known, ", ") + "."
+}
+
+// maxWidth bounds numbers that say how long a text becomes.
+const maxWidth = 10_000
+
+// empties are filters that give nothing for an empty list, which a `default`
+// may follow.
+var empties = names("first last min max attr")
+
+func filterSet(r *jinjaRun) *exec.FilterSet {
+	set := map[string]exec.FilterFunction{}
+	for name := range filterNames {
+		builtin, _ := builtins.Filters.Get(name)
+		if own := ownFilters[name]; own != nil {
+			builtin = func(_ *exec.Evaluator, in *exec.Value, a *exec.VarArgs) *exec.Value {
+				v, err := own(r, in, a)
+				if err != nil {
+					return exec.AsValue(r.fail(err))
+				}
+				return exec.AsValue(v)
+			}
+		}
+		set[name] = r.filter(name, builtin)
+	}
+	return exec.NewFilterSet(set)
+}
+
+func (r *jinjaRun) filter(name string, f exec.FilterFunction) exec.FilterFunction {
+	return func(e *exec.Evaluator, in *exec.Value, a *exec.VarArgs) *exec.Value {
+		if in.IsError() && (name == "default" || name == "d") {
+			return r.defaulted(in, a)
+		}
+		if in.IsError() {
+			return in
+		}
+		if err := r.bounded(a.Args); err != nil {
+			return exec.AsValue(err)
+		}
+		if name == "indent" || name == "replace" {
+			if err := r.grows(name, in, a); err != nil {
+				return exec.AsValue(err)
+			}
+		}
+		out := f(e, in, a)
+		if out.IsError() && !empties[name] {
+			r.fail(&templateFault{rule: "R041", message: fmt.Sprintf("the filter %s failed: %s", name, out.Error())})
+		}
+		return out
+	}
+}
+
+// bounded refuses numbers that would make a text or a list of them.
+func (r *jinjaRun) bounded(arguments []*exec.Value) error {
+	for _, v := range arguments {
+		if v.IsInteger() && (v.Integer() > maxWidth || v.Integer() < -maxWidth) {
+			return r.fail(tooLong(maxWidth))
+		}
+	}
+	return r.fault
+}
+
+func (r *jinjaRun) grows(name string, in *exec.Value, a *exec.VarArgs) error {
+	s := in.String()
+	per, count := maxWidth, strings.Count(s, "\n")
+	if name == "replace" && len(a.Args) > 1 {
+		per, count = len(a.Args[1].String()), strings.Count(s, a.Args[0].String())
+	}
+	if name == "indent" && len(a.Args) > 0 && a.Args[0].IsInteger() {
+		per = a.Args[0].Integer()
+	} else if name == "indent" {
+		per = 4
+	}
+	if len(s)+per*count > r.jinja.Bytes {
+		return r.fail(tooLong(r.jinja.Bytes))
+	}
+	return nil
+}
+
+// defaulted is the filter default for a value that is not defined. A fault
+// other than that is kept, and ends the template.
+func (r *jinjaRun) defaulted(in *exec.Value, a *exec.VarArgs) *exec.Value {
+	if r.fault != nil {
+		return exec.AsValue(r.fault)
+	}
+	if v, ok := a.KwArgs["default_value"]; ok {
+		return v
+	}
+	if len(a.Args) == 0 {
+		return exec.AsValue("")
+	}
+	return a.Args[0]
+}
+
+// ownFilters are done here: gonja's give something else than Jinja2's.
+var ownFilters = map[string]func(*jinjaRun, *exec.Value, *exec.VarArgs) (any, error){
+	"default":   filterDefault,
+	"d":         filterDefault,
+	"string":    func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return text(in) },
+	"dictsort":  filterDictSort,
+	"format":    filterFormat,
+	"items":     func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return pairs(in) },
+	"join":      filterJoin,
+	"tojson":    filterToJSON,
+	"urlencode": filterURLEncode,
+}
+
+func filterDefault(_ *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
+	boolean := a.KwArgs["boolean"]
+	if len(a.Args) > 1 {
+		boolean = a.Args[1]
+	}
+	if boolean != nil && truth(boolean) && !truth(in) {
+		if len(a.Args) == 0 {
+			return "", nil
+		}
+		return a.Args[0].Interface(), nil
+	}
+	return in.Interface(), nil
+}
+
+func filterFormat(r *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
+	template, err := text(in)
+	if err != nil || len(a.KwArgs) > 0 {
+		return nil, typeError("format wants a text, and arguments without names")
+	}
+	return formatAll(template, a.Args, r.jinja.Bytes)
+}
+
+// filterDictSort sorts by keys that are texts, without regard to case.
+func filterDictSort(_ *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
+	if len(a.Args) > 0 || len(a.KwArgs) > 0 {
+		return nil, &templateFault{rule: "R042", message: "dictsort with arguments is not supported", mend: "Use it without, or the filter sort on items()."}
+	}
+	list, err := pairs(in)
+	if err != nil {
+		return nil, err
+	}
+	sorted := list.(exec.ValuesList)
+	for _, pair := range sorted {
+		if k := pair.Interface().(tuple)[0]; !k.IsString() {
+			return nil, &templateFault{rule: "R042", message: "dictsort of keys that are no texts is not supported", mend: "Quote the keys."}
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b *exec.Value) int {
+		return strings.Compare(strings.ToLower(a.Interface().(tuple)[0].String()), strings.ToLower(b.Interface().(tuple)[0].String()))
+	})
+	return sorted, nil
+}
+
+// pairs are the items of a mapping, in its order.
+func pairs(in *exec.Value) (any, error) {
+	if kindOf(in) != "dict" {
+		return nil, typeError("%s has no items", kindOf(in))
+	}
+	list := exec.ValuesList{}
+	in.Iterate(func(_, _ int, key, value *exec.Value) bool {
+		list = append(list, exec.AsValue(tuple{key, value}))
+		return true
+	}, func() {})
+	return list, nil
+}
+
+func filterJoin(r *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
+	attribute := a.KwArgs["attribute"]
+	if len(a.Args) > 1 {
+		attribute = a.Args[1]
+	}
+	separator := ""
+	var err error
+	if d := a.KwArgs["d"]; d != nil {
+		separator, err = text(d)
+	} else if len(a.Args) > 0 {
+		separator, err = text(a.Args[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	seen, err := iterable(in)
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	for i, item := range elements(exec.ToValue(seen)) {
+		if attribute != nil && !attribute.IsNil() {
+			var found bool
+			if item, found = item.GetItem(attribute.Interface()); !found {
+				return nil, typeError("there is no attribute %q", attribute.String())
+			}
+		}
+		s, err := text(item)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			b.WriteString(separator)
+		}
+		b.WriteString(s)
+		if b.Len() > r.jinja.Bytes {
+			return nil, tooLong(r.jinja.Bytes)
+		}
+	}
+	return b.String(), nil
+}
+
+// filterToJSON is json.dumps(sort_keys=True) with <, >, & and ' escaped, as
+// Jinja2's htmlsafe_json_dumps does it.
+func filterToJSON(_ *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
+	if len(a.Args) > 0 || len(a.KwArgs) > 0 {
+		return nil, &templateFault{rule: "R042", message: "tojson with an indent is not supported", mend: "Use it without; a flow mapping is YAML."}
+	}
+	var b strings.Builder
+	if err := writeJSON(&b, in); err != nil {
+		return nil, err
+	}
+	return b.String(), nil
+}
+
+func writeJSON(b *strings.Builder, v *exec.Value) error {
+	switch kind := kindOf(v); kind {
+	case "None":
+		b.WriteString("null")
+	case "bool":
+		fmt.Fprint(b, v.Bool())
+	case "int", "float":
+		s, _ := represent(v)
+		b.WriteString(s)
+	case "str":
+		b.WriteString(jsonText(v.String()))
+	case "list", "tuple":
+		b.WriteString("[")
+		for i, item := range elements(v) {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			if err := writeJSON(b, item); err != nil {
+				return err
+			}
+		}
+		b.WriteString("]")
+	case "dict":
+		return writeJSONObject(b, v)
+	default:
+		return typeError("the value cannot be written as JSON")
+	}
+	return nil
+}
+
+func writeJSONObject(b *strings.Builder, v *exec.Value) error {
+	values := map[string]*exec.Value{}
+	var keys []string
+	ok := true
+	v.Iterate(func(_, _ int, key, value *exec.Value) bool {
+		ok = ok && key.IsString()
+		keys = append(keys, key.String())
+		values[key.String()] = value
+		return true
+	}, func() {})
+	if !ok {
+		return &templateFault{rule: "R042", message: "a mapping with keys that are no texts cannot be written as JSON here", mend: "Quote the keys."}
+	}
+	slices.Sort(keys)
+	b.WriteString("{")
+	for i, key := range keys {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(jsonText(key) + ": ")
+		if err := writeJSON(b, values[key]); err != nil {
+			return err
+		}
+	}
+	b.WriteString("}")
+	return nil
+}
+
+func jsonText(s string) string {
+	raw, _ := json.Marshal(s) // a string cannot fail
+	var b strings.Builder
+	for _, r := range strings.ReplaceAll(strings.ReplaceAll(string(raw), `\b`, `\u0008`), `\f`, `\u000c`) {
+		switch {
+		case r == '\'':
+			b.WriteString(`\u0027`)
+		case r == 0x7f || r < 0x7f:
+			b.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		}
+	}
+	return b.String()
+}
+
+// filterURLEncode is urllib.parse.quote with / left as it is.
+func filterURLEncode(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) {
+	if k := kindOf(in); k == "dict" || k == "list" || k == "tuple" {
+		return nil, &templateFault{rule: "R042", message: "urlencode of a " + k + " is not supported", mend: "Encode each text."}
+	}
+	s, err := text(in)
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("_.-~/", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String(), nil
+}
+
+func methodSets(r *jinjaRun) exec.Methods {
+	texts := map[string]exec.Method[string]{}
+	for name := range stringMethods {
+		if m, ok := builtins.Methods.Str.Get(name); ok {
+			texts[name] = func(self string, value *exec.Value, a *exec.VarArgs) (any, error) {
+				if err := r.bounded(a.Args); err != nil {
+					return nil, err
+				}
+				if name == "replace" || name == "join" {
+					if err := r.methodGrows(name, self, a); err != nil {
+						return nil, err
+					}
+				}
+				out, err := m(self, value, a)
+				if err != nil {
+					return nil, r.fail(&templateFault{rule: "R041", message: fmt.Sprintf("the method %s failed: %v", name, err)})
+				}
+				return out, nil
+			}
+		}
+	}
+	return exec.Methods{
+		Str:   exec.NewMethodSet(texts),
+		Dict:  exec.NewMethodSet(dictMethods),
+		List:  exec.NewMethodSet(map[string]exec.Method[[]any]{}),
+		Bool:  exec.NewMethodSet(map[string]exec.Method[bool]{}),
+		Int:   exec.NewMethodSet(map[string]exec.Method[int]{}),
+		Float: exec.NewMethodSet(map[string]exec.Method[float64]{}),
+	}
+}
+
+func (r *jinjaRun) methodGrows(name, self string, a *exec.VarArgs) error {
+	if name == "replace" && len(a.Args) == 2 {
+		if len(self)+strings.Count(self, a.Args[0].String())*len(a.Args[1].String()) > r.jinja.Bytes {
+			return r.fail(tooLong(r.jinja.Bytes))
+		}
+	}
+	if name == "join" && len(a.Args) == 1 && a.Args[0].Len()*max(1, len(self)) > r.jinja.Bytes {
+		return r.fail(tooLong(r.jinja.Bytes))
+	}
+	return nil
+}
+
+// dictMethods keep the order of the mapping, which gonja's lose.
+var dictMethods = map[string]exec.Method[map[string]any]{
+	"items": func(_ map[string]any, v *exec.Value, _ *exec.VarArgs) (any, error) { return pairs(v) },
+	"keys":  func(_ map[string]any, v *exec.Value, _ *exec.VarArgs) (any, error) { return iterable(v) },
+	"values": func(_ map[string]any, v *exec.Value, _ *exec.VarArgs) (any, error) {
+		list := exec.ValuesList{}
+		v.Iterate(func(_, _ int, _, value *exec.Value) bool {
+			list = append(list, value)
+			return true
+		}, func() {})
+		return list, nil
+	},
+	"get": func(_ map[string]any, v *exec.Value, a *exec.VarArgs) (any, error) {
+		if len(a.Args) < 1 || len(a.Args) > 2 {
+			return nil, typeError("get wants one or two arguments")
+		}
+		if found, ok := lookup(v, a.Args[0]); ok {
+			return found.Interface(), nil
+		}
+		if len(a.Args) == 2 {
+			return a.Args[1].Interface(), nil
+		}
+		return nil, nil
+	},
+}

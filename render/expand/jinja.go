@@ -1,0 +1,455 @@
+package expand
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nikolalohinski/gonja/v2/builtins"
+	"github.com/nikolalohinski/gonja/v2/config"
+	"github.com/nikolalohinski/gonja/v2/exec"
+	"github.com/nikolalohinski/gonja/v2/loaders"
+	"go.yaml.in/yaml/v3"
+
+	"rota.dev/rota/schema"
+)
+
+// Jinja renders Jinja templates of one repository. It gives what Jinja2 gives
+// with StrictUndefined and its other defaults, or an error.
+type Jinja struct {
+	// FS has the files that templates may include, import and extend.
+	FS fs.FS
+	// Read returns the content of such a file.
+	Read func(file string) ([]byte, error)
+	// Bytes bounds the output, and every text on the way to it.
+	Bytes int
+	// Time bounds the run. It is kept by checks inside of the template's
+	// expressions and loops; a process that can be killed will replace it.
+	Time time.Duration
+}
+
+// Rendered is the output of a template.
+type Rendered struct {
+	// Text is what Jinja2 would give: without the newline that ends the
+	// template.
+	Text string
+	// Used are the files that the template included, imported or extended.
+	Used []string
+}
+
+// Render renders source, the content of file, with the variables. An error is
+// a [*schema.Problem] whose Origin is the line of the template, or of the
+// included file, that failed.
+func (j Jinja) Render(file, source string, variables []schema.Value) (Rendered, error) {
+	run := &jinjaRun{jinja: j, files: []string{file}}
+	out := &limitedBuffer{run: run}
+	timer := time.AfterFunc(j.Time, func() { run.expired.Store(true) })
+	defer timer.Stop()
+	done := make(chan error, 1)
+	go func() { done <- run.render(file, source, variables, out) }()
+	patience := time.NewTimer(j.Time + time.Second)
+	defer patience.Stop()
+	select {
+	case err := <-done:
+		used := slices.Clone(run.files[1:])
+		if err != nil {
+			return Rendered{Used: used}, run.problem(err)
+		}
+		return Rendered{Text: out.String(), Used: used}, nil
+	case <-patience.C:
+		// Abandoned: it is inside one operation that cannot be interrupted,
+		// and ends with it.
+		return Rendered{}, &schema.Problem{Rule: "R043", Origin: schema.Origin{File: file},
+			Message: fmt.Sprintf("the template did not finish within %s", j.Time), Mend: "Make less of it, or use an Expansion with items."}
+	}
+}
+
+// jinjaRun is one rendering. Its fields but expired belong to the goroutine
+// that renders.
+type jinjaRun struct {
+	jinja   Jinja
+	files   []string
+	loads   int
+	expired atomic.Bool
+	file    int
+	line    int
+	fault   error // the first fault: a `default` filter must not hide it
+}
+
+const (
+	maxLoads  = 1000
+	maxFrames = 4000
+)
+
+func (r *jinjaRun) render(file, source string, variables []schema.Value, out *limitedBuffer) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &templateFault{rule: "R041", line: r.line, message: fmt.Sprintf("the template failed: %v", p)}
+		}
+	}()
+	rewritten, err := rewrite(source, 0)
+	if err != nil {
+		return err
+	}
+	options := config.New()
+	options.StrictUndefined = true
+	loader := &repositoryLoader{run: r, file: file, text: rewritten}
+	environment := &exec.Environment{Context: r.context(variables), Filters: filterSet(r), Tests: builtins.Tests, ControlStructures: builtins.ControlStructures, Methods: methodSets(r)}
+	template, err := exec.NewTemplate(file, options, loader, environment)
+	if err != nil {
+		return err
+	}
+	err = template.Execute(out, exec.EmptyContext())
+	if r.fault != nil {
+		return r.fault
+	}
+	return err
+}
+
+func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
+	values := map[string]any{
+		fnAt:      r.at,
+		fnPrint:   r.guard(2, func(a []*exec.Value) (any, error) { return text(a[1]) }),
+		fnValue:   r.guard(2, func(a []*exec.Value) (any, error) { return a[1], nil }),
+		fnTest:    r.guard(2, func(a []*exec.Value) (any, error) { return truth(a[1]), nil }),
+		fnIterate: r.guard(2, func(a []*exec.Value) (any, error) { return iterable(a[1]) }),
+		fnGroup:   r.guard(1, func(a []*exec.Value) (any, error) { return a[0], nil }),
+		fnTruth:   r.guard(1, func(a []*exec.Value) (any, error) { return truth(a[0]), nil }),
+		fnNot:     r.guard(1, func(a []*exec.Value) (any, error) { return !truth(a[0]), nil }),
+		fnTuple:   r.guard(-1, func(a []*exec.Value) (any, error) { return tuple(a), nil }),
+		fnNegate:  r.guard(1, negate),
+		fnCompare: r.guard(-1, chain),
+		fnUndefined: r.guard(0, func([]*exec.Value) (any, error) {
+			return nil, typeError("the `if` has no `else`, and its condition is false")
+		}),
+		fnBinary: r.guard(3, func(a []*exec.Value) (any, error) {
+			return arithmetic(a[0].String(), a[1], a[2], r.jinja.Bytes)
+		}),
+		"range": r.guard(-1, rangeOf),
+	}
+	for _, name := range []string{"dict", "namespace", "cycler", "joiner"} {
+		values[name], _ = builtins.GlobalFunctions.Get(name)
+	}
+	for _, v := range variables {
+		values[v.Name] = jinjaValue(v.Data, v.Node)
+	}
+	return exec.NewContext(values)
+}
+
+// at notes where the template is, and ends it when a limit is passed. Every
+// expression comes by here first, so that recursion is seen before Go's own
+// stack overflows, which no recover can stop.
+func (r *jinjaRun) at(arguments *exec.VarArgs) *exec.Value {
+	r.file, r.line = arguments.Args[0].Integer(), arguments.Args[1].Integer()
+	return exec.AsValue(r.check())
+}
+
+func (r *jinjaRun) check() any {
+	var frame [1]uintptr
+	switch {
+	case r.fault != nil:
+		return r.fault
+	case r.expired.Load():
+		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the template did not finish within %s", r.jinja.Time), mend: "Make less of it, or use an Expansion with items."})
+	case runtime.Callers(maxFrames, frame[:]) > 0:
+		r.fail(&templateFault{rule: "R043", message: "macros, includes or loops call themselves too often", mend: "End the recursion."})
+	default:
+		return 0
+	}
+	return r.fault
+}
+
+// fail keeps the first fault, with the position where it happened.
+func (r *jinjaRun) fail(err error) error {
+	if r.fault == nil {
+		if f, ok := errors.AsType[*templateFault](err); ok && f.line == 0 {
+			f.line = r.line
+		}
+		r.fault = err
+	}
+	return r.fault
+}
+
+// guard makes a function for templates of f; count is how many arguments it
+// takes, -1 for any.
+func (r *jinjaRun) guard(count int, f func([]*exec.Value) (any, error)) func(*exec.VarArgs) *exec.Value {
+	return func(arguments *exec.VarArgs) *exec.Value {
+		if count >= 0 && len(arguments.Args) != count {
+			return exec.AsValue(r.fail(typeError("wrong number of arguments")))
+		}
+		v, err := f(arguments.Args)
+		if err != nil {
+			return exec.AsValue(r.fail(err))
+		}
+		if value, ok := v.(*exec.Value); ok {
+			return value
+		}
+		return exec.AsValue(v)
+	}
+}
+
+func negate(a []*exec.Value) (any, error) {
+	switch kindOf(a[0]) {
+	case "float":
+		return -a[0].Float(), nil
+	case "int", "bool":
+		return integers("-", 0, integer(a[0]))
+	}
+	return nil, typeError("- is not supported for %s", kindOf(a[0]))
+}
+
+func chain(a []*exec.Value) (any, error) {
+	for i := 0; i+2 < len(a); i += 2 {
+		ok, err := compare(a[i+1].String(), a[i], a[i+2])
+		if err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func iterable(v *exec.Value) (any, error) {
+	switch kind := kindOf(v); kind {
+	case "None", "bool", "int", "float":
+		return nil, typeError("%s cannot be looped over", kind)
+	case "str":
+		list := exec.ValuesList{}
+		for _, r := range v.String() {
+			list = append(list, exec.AsValue(string(r)))
+		}
+		return list, nil
+	case "dict":
+		// A loop goes through the keys; gonja would give the value to a second
+		// name as well, where Python fails.
+		list := exec.ValuesList{}
+		v.Iterate(func(_, _ int, key, _ *exec.Value) bool {
+			list = append(list, key)
+			return true
+		}, func() {})
+		return list, nil
+	}
+	return v, nil
+}
+
+func rangeOf(a []*exec.Value) (any, error) {
+	start, stop, step := 0, 0, 1
+	for _, v := range a {
+		if !v.IsInteger() {
+			return nil, typeError("range wants integers, not %s", kindOf(v))
+		}
+	}
+	switch len(a) {
+	case 1:
+		stop = a[0].Integer()
+	case 2:
+		start, stop = a[0].Integer(), a[1].Integer()
+	case 3:
+		start, stop, step = a[0].Integer(), a[1].Integer(), a[2].Integer()
+	default:
+		return nil, typeError("range wants one to three integers")
+	}
+	if step == 0 {
+		return nil, typeError("the step of range must not be zero")
+	}
+	var list []int
+	for i := start; step > 0 && i < stop || step < 0 && i > stop; i += step {
+		if len(list) == maxItems {
+			return nil, &templateFault{rule: "R043", message: fmt.Sprintf("a range of more than %d numbers", maxItems), mend: "Use an Expansion with a matrix."}
+		}
+		list = append(list, i)
+		if step > 0 && i > stop-step || step < 0 && i < stop-step {
+			break // the next one would overflow or end the range
+		}
+	}
+	return list, nil
+}
+
+// jinjaValue makes of a parameter what gonja takes; mappings keep the order
+// that they were written in.
+func jinjaValue(data any, node *yaml.Node) any {
+	for node != nil && node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	switch v := data.(type) {
+	case map[string]any:
+		dict := exec.NewDict()
+		add := func(name string, child *yaml.Node) {
+			dict.Pairs = append(dict.Pairs, &exec.Pair{Key: exec.AsValue(name), Value: exec.AsValue(jinjaValue(v[name], child))})
+		}
+		if node != nil {
+			entries, _ := schema.Entries("", node)
+			for _, e := range entries {
+				add(e.Name, e.Value)
+			}
+			return dict
+		}
+		for _, name := range sortedNames(v) {
+			add(name, nil)
+		}
+		return dict
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			var child *yaml.Node
+			if node != nil && i < len(node.Content) {
+				child = node.Content[i]
+			}
+			list[i] = jinjaValue(v[i], child)
+		}
+		return list
+	case int64:
+		// kubectl reads 1.0 as 1; Python does not.
+		if node != nil && node.Kind == yaml.ScalarNode {
+			if f, ok := schema.PlainValue(node.Value).(float64); ok {
+				return f
+			}
+		}
+		return int(v)
+	}
+	return data
+}
+
+func sortedNames(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// limitedBuffer is the output.
+type limitedBuffer struct {
+	bytes.Buffer
+	run *jinjaRun
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.run.jinja.Bytes {
+		return 0, b.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the output has more than %d bytes", b.run.jinja.Bytes), mend: "Make less of it, or use an Expansion with items."})
+	}
+	return b.Buffer.Write(p)
+}
+
+func (b *limitedBuffer) WriteString(s string) (int, error) { return b.Write([]byte(s)) }
+
+// repositoryLoader gives gonja the files of the repository and nothing else.
+type repositoryLoader struct {
+	run  *jinjaRun
+	file string
+	// text is the rewritten content of file, used once.
+	text string
+}
+
+func (l *repositoryLoader) Inherit(from string) (loaders.Loader, error) {
+	if from == "" {
+		from = l.file
+	}
+	return &repositoryLoader{run: l.run, file: from}, nil
+}
+
+// Resolve finds a file beside the one that names it, or from the root.
+func (l *repositoryLoader) Resolve(name string) (string, error) {
+	if name == l.file {
+		return name, nil
+	}
+	if path.IsAbs(name) || strings.Contains(name, "\\") || !fs.ValidPath(path.Join(path.Dir(l.file), name)) {
+		return "", l.run.fail(&templateFault{rule: "R044", message: fmt.Sprintf("%q leads out of the repository", name), mend: "Name a file of the repository, relative to this one."})
+	}
+	for _, file := range []string{path.Join(path.Dir(l.file), name), path.Clean(name)} {
+		if !fs.ValidPath(file) {
+			continue
+		}
+		if info, err := fs.Stat(l.run.jinja.FS, file); err == nil && !info.IsDir() {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("there is no file %s", name)
+}
+
+func (l *repositoryLoader) Read(name string) (io.Reader, error) {
+	if name == l.file && l.text != "" {
+		return strings.NewReader(l.text), nil
+	}
+	file, err := l.Resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	if l.run.loads++; l.run.loads > maxLoads {
+		return nil, l.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("more than %d files are included", maxLoads), mend: "End the recursion, or include less."})
+	}
+	if fault := l.run.check(); fault != 0 {
+		return nil, l.run.fault
+	}
+	data, err := l.run.jinja.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	number := slices.Index(l.run.files, file)
+	if number < 0 {
+		number = len(l.run.files)
+		l.run.files = append(l.run.files, file)
+	}
+	rewritten, err := rewrite(string(data), number)
+	if err != nil {
+		l.run.file = number
+		return nil, l.run.fail(err)
+	}
+	return strings.NewReader(rewritten), nil
+}
+
+var (
+	parserLine   = regexp.MustCompile(`(?s)^(.*) \(Line: (\d+) Col: \d+, near "(.*)"\)$`)
+	noName       = regexp.MustCompile(`Unable to evaluate name "([^"]+)"`)
+	noAttribute  = regexp.MustCompile(`(?:attribute|item) '?([^' ]+)'? not found`)
+	noFilter     = regexp.MustCompile(`(filter|test) '([^']+)' not found`)
+	ourFunctions = regexp.MustCompile(ours + `[a-z]+`)
+)
+
+// problem says what failed in the words of a user of Jinja2.
+func (r *jinjaRun) problem(err error) error {
+	if p, ok := errors.AsType[*schema.Problem](err); ok {
+		return p
+	}
+	p := &schema.Problem{Rule: "R041", Origin: schema.Origin{File: r.files[min(r.file, len(r.files)-1)], Line: r.line}, Cause: err}
+	if f, ok := errors.AsType[*templateFault](err); ok {
+		p.Rule, p.Message, p.Mend = f.rule, f.message, f.mend
+		p.Origin.Line = max(f.line, p.Origin.Line)
+		if f.line > 0 {
+			p.Origin.Line = f.line
+		}
+		return p
+	}
+	message := err.Error()
+	switch {
+	case noName.MatchString(message):
+		p.Message = fmt.Sprintf("%q is not defined", noName.FindStringSubmatch(message)[1])
+		p.Mend = "Give it as a parameter, set it, or use the filter default."
+	case noAttribute.MatchString(message):
+		p.Message = fmt.Sprintf("there is no attribute %q", noAttribute.FindStringSubmatch(message)[1])
+		p.Mend = "Correct the name, or use the filter default."
+	case noFilter.MatchString(message):
+		m := noFilter.FindStringSubmatch(message)
+		p.Rule, p.Message, p.Mend = "R042", fmt.Sprintf("the %s %s is not supported", m[1], m[2]), "Use one of Jinja2's own."
+	default:
+		cause := err
+		for errors.Unwrap(cause) != nil {
+			cause = errors.Unwrap(cause)
+		}
+		p.Message = strings.TrimSpace(ourFunctions.ReplaceAllString(cause.Error(), "…"))
+		if syntax := parserLine.FindStringSubmatch(cause.Error()); syntax != nil {
+			p.Rule, p.Message = "R040", ourFunctions.ReplaceAllString(fmt.Sprintf("%s near %q", syntax[1], syntax[3]), "…")
+			fmt.Sscan(syntax[2], &p.Origin.Line)
+		}
+	}
+	return p
+}

@@ -1,0 +1,673 @@
+package expand
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nikolalohinski/gonja/v2/config"
+	"github.com/nikolalohinski/gonja/v2/tokens"
+)
+
+// The names of the functions that a rewritten template calls. A template's own
+// names may not begin so.
+const (
+	ours        = "rota__"
+	fnAt        = ours + "at"     // notes the position and checks the limits
+	fnPrint     = ours + "print"  // (at, value): what {{ }} prints
+	fnValue     = ours + "value"  // (at, value)
+	fnTest      = ours + "test"   // (at, value): the truth of value
+	fnIterate   = ours + "each"   // (at, value): what a loop goes through
+	fnGroup     = ours + "group"  // parentheses
+	fnTuple     = ours + "tuple"  // (…)
+	fnTruth     = ours + "truth"  // (value)
+	fnNot       = ours + "not"    // (value)
+	fnNegate    = ours + "negate" // (value)
+	fnBinary    = ours + "binary" // (operator, left, right)
+	fnCompare   = ours + "compare"
+	fnUndefined = ours + "undefined"
+)
+
+// rewrite turns a template into one that gonja renders as Jinja2 would, or not
+// at all: operators, comparisons, output and loops become calls of functions
+// that follow Python by value. Line numbers do not change. File is the number
+// by which positions are noted.
+//
+// gonja's own parser is still what reads the statements; only expressions are
+// parsed here, by the grammar of jinja2/parser.py.
+func rewrite(source string, file int) (string, error) {
+	source = strings.ReplaceAll(strings.ReplaceAll(source, "\r\n", "\n"), "\r", "\n")
+	stream := tokens.LexAll(source, config.New())
+	var list []*tokens.Token
+	for !stream.End() {
+		token := stream.Current()
+		if token.Type == tokens.Error {
+			return "", &templateFault{rule: "R040", line: token.Line, message: token.Val}
+		}
+		list = append(list, token)
+		stream.Next()
+	}
+	w := &rewriter{source: source, tokens: list, file: file}
+	if err := w.run(); err != nil {
+		return "", err
+	}
+	return w.out.String(), nil
+}
+
+// templateFault is what is wrong with a template, before its file is known.
+type templateFault struct {
+	rule, message, mend string
+	line                int
+}
+
+func (f *templateFault) Error() string { return f.message }
+
+type rewriter struct {
+	source string
+	tokens []*tokens.Token
+	next   int
+	file   int
+	depth  int
+	out    strings.Builder
+}
+
+// maxDepth bounds how deep expressions may nest, since parsing recurses.
+const maxDepth = 200
+
+func (w *rewriter) run() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			fault, ok := r.(*templateFault)
+			if !ok {
+				panic(r)
+			}
+			err = fault
+		}
+	}()
+	for w.next < len(w.tokens) {
+		switch w.peek().Type {
+		case tokens.VariableBegin:
+			w.copy()
+			w.out.WriteString(w.wrapped(fnPrint, w.tupleOr(w.conditional)))
+			w.expect(tokens.VariableEnd)
+		case tokens.BlockBegin:
+			w.block()
+		default:
+			w.copy()
+		}
+	}
+	return nil
+}
+
+// fail leaves the parser; run turns it into an error.
+func (w *rewriter) fail(rule, message, mend string) {
+	panic(&templateFault{rule: rule, line: w.line(), message: message, mend: mend})
+}
+
+func (w *rewriter) line() int {
+	if len(w.tokens) == 0 {
+		return 0
+	}
+	return w.tokens[min(w.next, len(w.tokens)-1)].Line
+}
+
+var endToken = &tokens.Token{Type: tokens.EOF, Val: "the end of the file"}
+
+func (w *rewriter) peek() *tokens.Token {
+	if w.next >= len(w.tokens) {
+		return endToken
+	}
+	return w.tokens[w.next]
+}
+
+func (w *rewriter) is(types ...tokens.Type) bool {
+	for _, t := range types {
+		if w.peek().Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *rewriter) isName(names ...string) bool {
+	for _, name := range names {
+		if w.peek().Type == tokens.Name && w.peek().Val == name {
+			return true
+		}
+	}
+	return false
+}
+
+// take returns the source of the next token with the white space after it, so
+// that every line break stays where it was.
+func (w *rewriter) take() string {
+	if w.next >= len(w.tokens) {
+		w.fail("R040", "the template ends inside an expression", "Close what is open.")
+	}
+	from, to := w.tokens[w.next].Pos, len(w.source)
+	if w.next+1 < len(w.tokens) {
+		to = w.tokens[w.next+1].Pos
+	}
+	w.next++
+	return w.source[from:to]
+}
+
+func (w *rewriter) copy() { w.out.WriteString(w.take()) }
+
+func (w *rewriter) expect(t tokens.Type) {
+	if !w.is(t) {
+		w.unexpected()
+	}
+	w.copy()
+}
+
+func (w *rewriter) unexpected() {
+	token := w.peek()
+	w.fail("R040", fmt.Sprintf("unexpected %q", strings.TrimSpace(token.Val)), "Correct the expression; compare it with the documentation of Jinja2.")
+}
+
+// wrapped notes the position before the expression is evaluated.
+func (w *rewriter) wrapped(function, expression string) string {
+	return fmt.Sprintf("%s(%s,%s)", function, w.at(), expression)
+}
+
+func (w *rewriter) at() string {
+	return fmt.Sprintf("%s(%d,%d)", fnAt, w.file, w.line())
+}
+
+func (w *rewriter) untilEnd() {
+	for !w.is(tokens.BlockEnd) {
+		w.copy()
+	}
+	w.copy()
+}
+
+func (w *rewriter) block() {
+	begin := w.take()
+	keyword := w.peek()
+	if keyword.Type == tokens.Name {
+		w.guard(keyword.Val, begin)
+	}
+	w.out.WriteString(begin)
+	if keyword.Type != tokens.Name {
+		w.unexpected()
+	}
+	w.copy()
+	switch keyword.Val {
+	case "for":
+		w.loop()
+	case "if", "elif":
+		w.out.WriteString(w.wrapped(fnTest, w.conditional()))
+	case "set":
+		w.set()
+	case "macro":
+		w.macro()
+	case "call":
+		if w.is(tokens.LeftParenthesis) {
+			w.out.WriteString(w.parameters())
+		}
+		w.out.WriteString(w.unary(false))
+	case "with":
+		w.assignments()
+	case "do", "include", "import", "from":
+		w.out.WriteString(w.wrapped(fnValue, w.conditional()))
+	}
+	w.untilEnd()
+}
+
+// guard refuses statements that gonja has and does otherwise, and checks the
+// limits before one that can recurse without an expression.
+func (w *rewriter) guard(keyword, begin string) {
+	switch keyword {
+	case "autoescape", "trans", "filter":
+		w.fail("R042", fmt.Sprintf("the statement %s is not supported", keyword), "Write the text without it, or use filters.")
+	case "call":
+		left := ""
+		if strings.HasPrefix(begin, "{%-") {
+			left = "-"
+		}
+		w.out.WriteString("{{" + left + w.wrapped(fnPrint, "''") + "}}")
+	}
+}
+
+func (w *rewriter) loop() {
+	for !w.is(tokens.In) {
+		if !w.is(tokens.Name, tokens.Comma, tokens.LeftParenthesis, tokens.RightParenthesis) {
+			w.unexpected()
+		}
+		w.own()
+		w.copy()
+	}
+	w.copy()
+	w.out.WriteString(w.wrapped(fnIterate, w.tupleOr(w.or)) + " ")
+	if w.isName("if") {
+		w.copy()
+		w.out.WriteString(w.wrapped(fnTest, w.or()) + " ")
+	}
+}
+
+func (w *rewriter) set() {
+	for !w.is(tokens.Assign, tokens.BlockEnd, tokens.Pipe) {
+		w.own()
+		w.copy()
+	}
+	if w.is(tokens.Pipe) {
+		w.fail("R042", "a filter on a set block is not supported", "Set the text first, and use the filter where it is printed.")
+	}
+	if w.is(tokens.Assign) {
+		w.copy()
+		w.out.WriteString(w.wrapped(fnValue, w.tupleOr(w.conditional)))
+	}
+}
+
+func (w *rewriter) macro() {
+	w.own()
+	w.copy()
+	w.out.WriteString(w.parameters())
+}
+
+// parameters rewrites the defaults in (a, b=1).
+func (w *rewriter) parameters() string {
+	if !w.is(tokens.LeftParenthesis) {
+		w.unexpected()
+	}
+	out := w.take()
+	for !w.is(tokens.RightParenthesis) {
+		if !w.is(tokens.Name) {
+			w.unexpected()
+		}
+		w.own()
+		out += w.take()
+		if w.is(tokens.Assign) {
+			out += w.take() + w.conditional()
+		}
+		if w.is(tokens.Comma) {
+			out += w.take()
+		}
+	}
+	return out + w.take()
+}
+
+func (w *rewriter) assignments() {
+	for !w.is(tokens.BlockEnd) {
+		w.own()
+		w.copy()
+		w.expect(tokens.Assign)
+		w.out.WriteString(w.conditional())
+		if !w.is(tokens.Comma) {
+			return
+		}
+		w.copy()
+	}
+}
+
+// own refuses names that would hide our functions.
+func (w *rewriter) own() {
+	if w.peek().Type == tokens.Name && strings.HasPrefix(w.peek().Val, ours) {
+		w.fail("R042", "names that begin with "+ours+" are reserved", "Use another name.")
+	}
+}
+
+// tupleOr reads `a, b` without parentheses as a tuple.
+func (w *rewriter) tupleOr(read func() string) string {
+	first := read()
+	if !w.is(tokens.Comma) {
+		return first
+	}
+	list := []string{first}
+	for w.is(tokens.Comma) {
+		w.take()
+		if w.is(tokens.VariableEnd, tokens.BlockEnd) {
+			break
+		}
+		list = append(list, read())
+	}
+	return fnTuple + "(" + strings.Join(list, ",") + ")"
+}
+
+// conditional reads `a if b else c`. It becomes a lazy choice, for gonja knows
+// it only directly inside {{ }}.
+func (w *rewriter) conditional() string {
+	if w.depth++; w.depth > maxDepth {
+		w.fail("R043", fmt.Sprintf("the expression is nested more than %d deep", maxDepth), "Split it with {% set %}.")
+	}
+	defer func() { w.depth-- }()
+	value := w.or()
+	for w.isName("if") {
+		w.take()
+		test := w.or()
+		other := fnUndefined + "()"
+		if w.isName("else") {
+			w.take()
+			other = w.conditional()
+		}
+		value = fmt.Sprintf("%s(%s(%s) and [%s] or [%s])[0]", fnGroup, fnTruth, test, value, other)
+	}
+	return value
+}
+
+func (w *rewriter) or() string {
+	left := w.and()
+	for w.is(tokens.Or) {
+		left = fmt.Sprintf("%s(%s %s %s)", fnGroup, left, w.take(), w.and())
+	}
+	return left
+}
+
+func (w *rewriter) and() string {
+	left := w.not()
+	for w.is(tokens.And) {
+		left = fmt.Sprintf("%s(%s %s %s)", fnGroup, left, w.take(), w.not())
+	}
+	return left
+}
+
+func (w *rewriter) not() string {
+	if w.is(tokens.Not) {
+		w.take()
+		return fnNot + "(" + w.not() + ")"
+	}
+	return w.compare()
+}
+
+var comparisons = map[tokens.Type]string{
+	tokens.Equals: "==", tokens.Ne: "!=", tokens.LowerThan: "<", tokens.LowerThanOrEqual: "<=", tokens.GreaterThan: ">", tokens.GreaterThanOrEqual: ">=", tokens.In: "in",
+}
+
+func (w *rewriter) compare() string {
+	list := []string{w.sum()}
+	for {
+		operator, ok := comparisons[w.peek().Type]
+		if !ok && w.is(tokens.Not) && w.next+1 < len(w.tokens) && w.tokens[w.next+1].Type == tokens.In {
+			w.take()
+			operator, ok = "not in", true
+		}
+		if !ok {
+			break
+		}
+		w.take()
+		list = append(list, "'"+operator+"'", w.sum())
+	}
+	if len(list) == 1 {
+		return list[0]
+	}
+	return fnCompare + "(" + strings.Join(list, ",") + ")"
+}
+
+// binary reads a chain of operators that associate to the left.
+func (w *rewriter) binary(read func() string, operators ...tokens.Type) string {
+	left := read()
+	for w.is(operators...) {
+		operator := strings.TrimSpace(w.take())
+		left = fmt.Sprintf("%s('%s',%s,%s)", fnBinary, operator, left, read())
+	}
+	return left
+}
+
+func (w *rewriter) sum() string    { return w.binary(w.concat, tokens.Addition, tokens.Subtraction) }
+func (w *rewriter) concat() string { return w.binary(w.product, tokens.Tilde) }
+func (w *rewriter) product() string {
+	return w.binary(w.power, tokens.Multiply, tokens.Division, tokens.FloorDivision, tokens.Modulo)
+}
+func (w *rewriter) power() string {
+	return w.binary(func() string { return w.unary(true) }, tokens.Power)
+}
+
+func (w *rewriter) unary(filters bool) string {
+	if w.depth++; w.depth > maxDepth {
+		w.fail("R043", fmt.Sprintf("the expression is nested more than %d deep", maxDepth), "Split it with {% set %}.")
+	}
+	defer func() { w.depth-- }()
+	var value string
+	switch {
+	case w.is(tokens.Subtraction):
+		w.take()
+		value = fnNegate + "(" + w.unary(false) + ")"
+	case w.is(tokens.Addition):
+		w.take()
+		value = w.unary(false)
+	default:
+		value = w.primary()
+	}
+	value = w.postfix(value)
+	if filters {
+		value = w.filters(value)
+	}
+	return value
+}
+
+func (w *rewriter) primary() string {
+	switch {
+	case w.is(tokens.Name):
+		return w.name()
+	case w.is(tokens.String):
+		value := w.take()
+		for w.is(tokens.String) {
+			value = fmt.Sprintf("%s('~',%s,%s)", fnBinary, value, w.take())
+		}
+		return value
+	case w.is(tokens.Integer, tokens.Float):
+		return w.number()
+	case w.is(tokens.LeftBracket):
+		return w.list()
+	case w.is(tokens.LeftParenthesis):
+		return w.parentheses()
+	case w.is(tokens.LeftBrace):
+		return w.dict()
+	}
+	w.unexpected()
+	return ""
+}
+
+func (w *rewriter) name() string {
+	w.own()
+	name := w.peek().Val
+	text := w.take()
+	switch name {
+	case "none":
+		return "None" + strings.TrimPrefix(text, name)
+	case "nil":
+		w.next--
+		w.fail("R041", `"nil" is not defined`, "Write none.")
+	}
+	return text
+}
+
+func (w *rewriter) number() string {
+	text := w.take()
+	digits := strings.TrimSpace(text)
+	// Python refuses 010, and gonja would read it as octal.
+	if len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' && !strings.ContainsAny(digits, ".eE") {
+		w.next--
+		w.fail("R040", fmt.Sprintf("the number %s begins with a zero", digits), "Remove the zero, or quote it.")
+	}
+	if _, err := strconv.ParseInt(strings.ReplaceAll(digits, "_", ""), 0, 64); err != nil && !strings.ContainsAny(digits, ".eE") {
+		w.next--
+		w.fail("R042", fmt.Sprintf("the number %s has more than 64 bits", digits), "Quote it if it is a text.")
+	}
+	return text
+}
+
+func (w *rewriter) list() string {
+	out := w.take()
+	for !w.is(tokens.RightBracket) {
+		out += w.conditional()
+		if !w.is(tokens.Comma) {
+			break
+		}
+		separator := w.take()
+		if !w.is(tokens.RightBracket) {
+			out += separator
+		} else {
+			out += strings.TrimPrefix(separator, ",")
+		}
+	}
+	return out + w.close(tokens.RightBracket)
+}
+
+// close takes a closing token.
+func (w *rewriter) close(t tokens.Type) string {
+	if !w.is(t) {
+		w.unexpected()
+	}
+	return w.take()
+}
+
+func (w *rewriter) parentheses() string {
+	w.take()
+	if w.is(tokens.RightParenthesis) {
+		w.take()
+		return fnTuple + "()"
+	}
+	first := w.conditional()
+	if !w.is(tokens.Comma) {
+		return fnGroup + "(" + first + w.close(tokens.RightParenthesis)
+	}
+	list := []string{first}
+	for w.is(tokens.Comma) {
+		w.take()
+		if w.is(tokens.RightParenthesis) {
+			break
+		}
+		list = append(list, w.conditional())
+	}
+	return fnTuple + "(" + strings.Join(list, ",") + w.close(tokens.RightParenthesis)
+}
+
+// dict drops the comma after the last pair, which gonja does not know.
+func (w *rewriter) dict() string {
+	out := w.take()
+	for !w.is(tokens.RightBrace) {
+		out += w.conditional()
+		out += w.close(tokens.Colon)
+		out += w.conditional()
+		if !w.is(tokens.Comma) {
+			break
+		}
+		separator := w.take()
+		if !w.is(tokens.RightBrace) {
+			out += separator
+		} else {
+			out += strings.TrimPrefix(separator, ",")
+		}
+	}
+	return out + w.close(tokens.RightBrace)
+}
+
+func (w *rewriter) postfix(value string) string {
+	for {
+		switch {
+		case w.is(tokens.Dot):
+			dot := w.take()
+			if !w.is(tokens.Name, tokens.Integer) {
+				w.unexpected()
+			}
+			if name := w.peek().Val; mutating[name] && w.next+1 < len(w.tokens) && w.tokens[w.next+1].Type == tokens.LeftParenthesis {
+				w.fail("R042", fmt.Sprintf("the method %s changes a value in place, which is not supported", name), "Make a new value, such as {% set list = list + [item] %}; inside a loop keep it in a namespace().")
+			}
+			value += dot + w.take()
+		case w.is(tokens.LeftBracket):
+			value += w.subscript()
+		case w.is(tokens.LeftParenthesis):
+			value += w.arguments()
+		default:
+			return value
+		}
+	}
+}
+
+// mutating are methods that gonja applies to a copy.
+var mutating = map[string]bool{
+	"append": true, "extend": true, "insert": true, "remove": true, "pop": true, "popitem": true, "clear": true,
+	"update": true, "setdefault": true, "sort": true, "reverse": true,
+}
+
+func (w *rewriter) subscript() string {
+	out := w.take()
+	for !w.is(tokens.RightBracket) {
+		if w.is(tokens.Colon) {
+			out += w.take()
+			continue
+		}
+		out += w.conditional()
+		if !w.is(tokens.Colon, tokens.RightBracket) {
+			w.unexpected()
+		}
+	}
+	return out + w.take()
+}
+
+func (w *rewriter) arguments() string {
+	out := w.take()
+	for !w.is(tokens.RightParenthesis) {
+		if w.is(tokens.Multiply, tokens.Power) {
+			w.fail("R042", "* and ** in a call are not supported", "Write the arguments out.")
+		}
+		if w.is(tokens.Name) && w.next+1 < len(w.tokens) && w.tokens[w.next+1].Type == tokens.Assign {
+			out += w.take() + w.take()
+		}
+		out += w.conditional()
+		if !w.is(tokens.Comma) {
+			break
+		}
+		separator := w.take()
+		if !w.is(tokens.RightParenthesis) {
+			out += separator
+		} else {
+			out += strings.TrimPrefix(separator, ",")
+		}
+	}
+	return out + w.close(tokens.RightParenthesis)
+}
+
+// filters reads `|name(args)`, `is test` and calls of what they give. Jinja
+// lets all of them bind closer than any operator, gonja does not: hence the
+// grouping.
+func (w *rewriter) filters(value string) string {
+	for {
+		switch {
+		case w.is(tokens.Pipe):
+			pipe := w.take()
+			if !w.is(tokens.Name) {
+				w.unexpected()
+			}
+			name := w.peek().Val
+			if !filterNames[name] {
+				w.fail("R042", fmt.Sprintf("the filter %s is not supported", name), filterMend(name))
+			}
+			value = fnGroup + "(" + value + pipe + w.take()
+			if w.is(tokens.LeftParenthesis) {
+				value += w.arguments()
+			}
+			value = w.postfix(value + ")")
+		case w.is(tokens.Is):
+			value = w.test(value)
+		default:
+			return value
+		}
+	}
+}
+
+func (w *rewriter) test(value string) string {
+	out := fnGroup + "(" + value + " " + w.take()
+	negated := w.is(tokens.Not)
+	if negated {
+		w.take()
+	}
+	// Words that are operators elsewhere are names of tests here.
+	if !w.is(tokens.Name, tokens.In) {
+		w.unexpected()
+	}
+	out += w.take()
+	switch {
+	case w.is(tokens.LeftParenthesis):
+		out += w.arguments()
+	case w.is(tokens.Name, tokens.String, tokens.Integer, tokens.Float, tokens.LeftBracket, tokens.LeftBrace) && !w.isName("if", "else", "is", "recursive"):
+		out += "(" + w.postfix(w.primary()) + ")"
+	}
+	out += ")"
+	if negated {
+		return fnNot + "(" + out + ")"
+	}
+	return out
+}
