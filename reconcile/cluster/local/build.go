@@ -12,11 +12,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
 )
+
+// moduleLine is what the go.mod of rota's root module has, and those of the
+// nested modules, which may require it, have not.
+var moduleLine = regexp.MustCompile(`(?m)^module rota\.dev/rota$`)
 
 // goFile is what the program's bytes depend on.
 var goFile = regexp.MustCompile(`\.go$|^go\.(mod|sum)$`)
@@ -43,6 +47,9 @@ func build(ctx context.Context, progress io.Writer) (string, error) {
 		return "", fmt.Errorf("making a place for the local cluster: %w", err)
 	}
 	binary := filepath.Join(cache, "localcluster-"+sum)
+	if _, err := os.Stat(binary); err == nil {
+		return binary, nil
+	}
 	unlock, err := lock(ctx, binary+".lock", progress)
 	if err != nil {
 		return "", err
@@ -51,7 +58,25 @@ func build(ctx context.Context, progress io.Writer) (string, error) {
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
-	return binary, compile(ctx, source, binary, progress)
+	if err := compile(ctx, source, binary, progress); err != nil {
+		return "", err
+	}
+	dropOld(cache, binary)
+	return binary, nil
+}
+
+// dropOld deletes the builds of older sources, each of which takes more than
+// 100 MB; one that runs goes on doing so.
+func dropOld(cache, keep string) {
+	old, err := filepath.Glob(filepath.Join(cache, "localcluster-*"))
+	if err != nil {
+		return
+	}
+	for _, path := range old {
+		if info, err := os.Stat(path); err == nil && !strings.HasPrefix(path, keep) && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 func compile(ctx context.Context, source, binary string, progress io.Writer) error {
@@ -97,7 +122,7 @@ func sourceDir() (string, error) {
 	}
 	for {
 		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && slices.Contains(strings.Fields(string(mod)), "rota.dev/rota") {
+		if err == nil && moduleLine.Match(mod) {
 			return filepath.Join(dir, "cmd", "localcluster"), nil
 		}
 		up := filepath.Dir(dir)
@@ -111,6 +136,7 @@ func sourceDir() (string, error) {
 
 func hashSources(dir string) (string, error) {
 	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !goFile.MatchString(d.Name()) || strings.HasSuffix(d.Name(), "_test.go") {
 			return err

@@ -22,6 +22,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
+// EnvBinary names a program to use instead of a found or built one.
+const EnvBinary = "ROTA_LOCALCLUSTER"
+
 const (
 	// readyTimeout is how long the API may take to be ready; it takes about
 	// three seconds on a quiet machine.
@@ -151,9 +154,9 @@ func find(ctx context.Context, o Options) (string, error) {
 	if o.Binary != "" {
 		return o.Binary, nil
 	}
-	if named := os.Getenv("ROTA_LOCALCLUSTER"); named != "" {
+	if named := os.Getenv(EnvBinary); named != "" {
 		if _, err := os.Stat(named); err != nil {
-			return "", fmt.Errorf("finding the local cluster that $ROTA_LOCALCLUSTER names: %w", err)
+			return "", fmt.Errorf("finding the local cluster that $%s names: %w", EnvBinary, err)
 		}
 		return named, nil
 	}
