@@ -74,6 +74,7 @@ var (
 	_ fs.ReadDirFS  = (*memory)(nil)
 	_ fs.ReadFileFS = (*memory)(nil)
 	_ fs.StatFS     = (*memory)(nil)
+	_ fs.ReadLinkFS = (*memory)(nil)
 )
 
 // maxHops bounds the links that one name may pass, as the kernel does.
@@ -195,6 +196,46 @@ func (m *memory) Stat(name string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return info{name: path.Base(name), node: n}, nil
+}
+
+// Lstat describes a file, folder or link as listings show it.
+func (m *memory) Lstat(name string) (fs.FileInfo, error) {
+	n, err := m.listed("lstat", name)
+	if err != nil {
+		return nil, err
+	}
+	return info{name: path.Base(name), node: n}, nil
+}
+
+// ReadLink returns where a link that is listed as one points to.
+func (m *memory) ReadLink(name string) (string, error) {
+	n, err := m.listed("readlink", name)
+	if err != nil {
+		return "", err
+	}
+	if n.kind != kindLink {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
+	}
+	return n.target, nil
+}
+
+// listed returns the node as which name is listed in its folder.
+func (m *memory) listed(op, name string) (*node, error) {
+	if name == "." {
+		return m.root, nil
+	}
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	above, where, err := m.walk(path.Dir(name))
+	if err != nil {
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	n := above.child(path.Base(name))
+	if n == nil {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	return m.appearance(child{path.Base(name), n}, where), nil
 }
 
 // list returns the entries of the folder n, which really is at where.
