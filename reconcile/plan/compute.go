@@ -101,7 +101,7 @@ func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *I
 
 func unchanged(key schema.Key, live *unstructured.Unstructured) string {
 	if key.IsJob() {
-		return "is unchanged: " + RunOf(live).describe()
+		return "is unchanged: it " + RunOf(live).describe()
 	}
 	return "is unchanged"
 }

@@ -64,7 +64,7 @@ func changeEffect(in Intended, live *unstructured.Unstructured, input *Input, wa
 		effect += " (a field is removed)"
 	}
 	if len(waiting) > 0 {
-		effect += "; " + strings.Join(waiting, ", ") + " cannot change on a Job that exists: takes effect with its next run"
+		effect += "; " + strings.Join(waiting, ", ") + " takes effect with the next run (a Job that exists cannot change it)"
 	}
 	return effect
 }

@@ -37,6 +37,7 @@ func adaptImmutable(desired *schema.Object, live *unstructured.Unstructured) (*s
 	}
 	if template, ok := keepOwnKeys(want, have); ok {
 		replaced["template"] = template
+		waiting = append(waiting, "spec.template")
 	}
 	if len(replaced) == 0 {
 		return desired, nil

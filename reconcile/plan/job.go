@@ -71,7 +71,7 @@ func unknownPolicy(in Intended) *schema.Problem {
 		if !set || text != "" && !strings.Contains(text, ",") && strings.Contains(", "+known+",", ", "+text+",") {
 			continue
 		}
-		problem := problemFor(in.Key(), in.Origin, "R228", fmt.Sprintf("%s: %v is unknown to this version of rota", name, value), "Use one of "+known+".")
+		problem := problemFor(in.Key(), in.Origin, "R228", fmt.Sprintf("%s: %q is unknown to this version of rota", name, fmt.Sprint(value)), "Use one of "+known+".")
 		problem.Field = "metadata.annotations" + fieldName(name)
 		return problem
 	}
@@ -80,11 +80,12 @@ func unknownPolicy(in Intended) *schema.Problem {
 
 // activeRun names the run of a Job that is not finished.
 func activeRun(job *unstructured.Unstructured) string {
+	state := "active"
 	spec, _ := job.Object["spec"].(map[string]any)
 	if suspended, _ := spec["suspend"].(bool); suspended {
-		return "suspended run, " + count(activePods(job), "pod")
+		state = "suspended"
 	}
-	return "active run, " + count(activePods(job), "pod")
+	return "the " + state + " run (" + count(activePods(job), "pod") + ")"
 }
 
 // inTheWay decides what the active run of a Job or of a schedule does to a
@@ -92,13 +93,17 @@ func activeRun(job *unstructured.Unstructured) string {
 func inTheWay(c Change, owner schema.Object, effect, run string, op Op) Change {
 	switch annotation(owner.Unstructured, schema.AnnotationWhileActive) {
 	case WhileActiveReplace:
-		return decide(c, op, c.Reason.or(ReasonRunsAgain), effect+" and ends the run that is in the way ("+run+")")
+		return decide(c, op, c.Reason.or(ReasonRunsAgain), effect+", ending "+run)
 	case WhileActiveRefuse:
-		problem := problemFor(c.Key, owner.Origin, "R226", "a run is in the way ("+run+") and "+schema.AnnotationWhileActive+" is "+WhileActiveRefuse,
+		problem := problemFor(c.Key, owner.Origin, "R226", schema.AnnotationWhileActive+" is "+WhileActiveRefuse+", and in the way is "+run,
 			"Wait for the run to end, or set "+schema.AnnotationWhileActive+" to "+WhileActiveWait+" or "+WhileActiveReplace+".")
-		return refuse(c, ReasonActive, problem, "is refused: "+problem.Message)
+		refused := "is refused: "
+		if op == Delete {
+			refused = "left the repository, stays: "
+		}
+		return refuse(c, ReasonActive, problem, refused+problem.Message)
 	default:
-		return decide(c, Wait, ReasonActive, effect+" when the run that is in the way has ended ("+run+")")
+		return decide(c, Wait, ReasonActive, effect+" after the end of "+run)
 	}
 }
 
@@ -241,6 +246,9 @@ func (r Run) describe() string {
 	case RunAssumed:
 		return "is assumed to have run"
 	default:
+		if r.Started.IsZero() {
+			return "has not started yet"
+		}
 		return "is running" + at
 	}
 }

@@ -128,7 +128,7 @@ func pruneOne(c Change) Change {
 	if c.Key.IsCronJob() {
 		status, _ := c.Before.Object["status"].(map[string]any)
 		if active, _ := status["active"].([]any); len(active) > 0 {
-			c = inTheWay(c, owner, "left the repository, will be pruned", count(int64(len(active)), "active run"), Delete)
+			c = inTheWay(c, owner, "left the repository, will be pruned", "its "+count(int64(len(active)), "active run"), Delete)
 			c.Retire = c.Op != Delete && fires(c.Before)
 			return c
 		}
