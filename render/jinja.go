@@ -67,7 +67,10 @@ func (r *renderer) rendered(t jinjaTemplate, text string, origin schema.Origin) 
 			problems = append(problems, excerpt(err, text, origin))
 			continue
 		}
-		made, err := flatten(content, nil, origin)
+		made, err := flatten(content, nil, origin, nil)
+		for _, p := range schema.Problems(err) {
+			p.Origin.Line = d.Node.Line
+		}
 		problems = append(problems, excerpt(err, text, origin))
 		for _, o := range made {
 			if version := o.GetAPIVersion(); strings.HasPrefix(version, "rota.dev/") {
@@ -114,4 +117,3 @@ func (r *renderer) expandJinja(t jinjaTemplate, items []expand.Item) ([]schema.O
 	problems = append(problems, sameNames(objects))
 	return objects, errors.Join(problems...)
 }
-

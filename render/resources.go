@@ -29,15 +29,16 @@ func (r *renderer) resources(file string) ([]schema.Object, error) {
 	documents, err := schema.ReadDocuments(file, data, r.limits.Documents)
 	problems := []error{err}
 	var objects []schema.Object
+	source := schema.NewSource(file, data, 0)
 	for _, d := range documents {
-		made, err := r.document(d)
+		made, err := r.document(d, source.Fields(d.Index, false))
 		objects = append(objects, made...)
 		problems = append(problems, err)
 	}
 	return objects, errors.Join(problems...)
 }
 
-func (r *renderer) document(d schema.Document) ([]schema.Object, error) {
+func (r *renderer) document(d schema.Document, fields *schema.Fields) ([]schema.Object, error) {
 	if d.Node.Kind == yaml.MappingNode {
 		apiVersion, kind := text(d, "apiVersion"), text(d, "kind")
 		if strings.HasPrefix(apiVersion, "rota.dev/") {
@@ -48,7 +49,7 @@ func (r *renderer) document(d schema.Document) ([]schema.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return flatten(content, d.Node, d.Origin())
+	return flatten(content, d.Node, d.Origin(), fields)
 }
 
 // own carries out a document of rota's own kinds.
@@ -92,7 +93,7 @@ func text(d schema.Document, name string) string {
 
 // flatten makes objects of a document's content; a List becomes its items.
 // Node is nil where positions inside the document are not known.
-func flatten(content any, node *yaml.Node, origin schema.Origin) ([]schema.Object, error) {
+func flatten(content any, node *yaml.Node, origin schema.Origin, fields *schema.Fields) ([]schema.Object, error) {
 	m, ok := content.(map[string]any)
 	if !ok {
 		return nil, notAnObject(origin, "the document is no mapping")
@@ -109,7 +110,7 @@ func flatten(content any, node *yaml.Node, origin schema.Origin) ([]schema.Objec
 	}
 	items, isList := m["items"].([]any)
 	if !strings.HasSuffix(kind, "List") || !isList && m["items"] != nil {
-		return []schema.Object{{Unstructured: &unstructured.Unstructured{Object: m}, Origin: origin}}, nil
+		return []schema.Object{{Unstructured: &unstructured.Unstructured{Object: m}, Origin: origin, Fields: fields}}, nil
 	}
 	var objects []schema.Object
 	var problems []error
@@ -118,7 +119,7 @@ func flatten(content any, node *yaml.Node, origin schema.Origin) ([]schema.Objec
 		if itemNode != nil {
 			at.Line, at.Column = itemNode.Line, itemNode.Column
 		}
-		made, err := flatten(item, itemNode, at)
+		made, err := flatten(item, itemNode, at, fields.Item(i))
 		objects = append(objects, made...)
 		problems = append(problems, err)
 	}
@@ -230,6 +231,7 @@ func (r *renderer) expandYAML(template jinjaTemplate, names []string, items []ex
 		return nil, &schema.Problem{Rule: "R004", Origin: template.origin, Message: fmt.Sprintf("the Expansion makes %d objects; at most %d are made", total, r.limits.Objects),
 			Mend: "Use fewer items."}
 	}
+	source := schema.NewSource(template.file, []byte(template.text), template.line)
 	objects := make([]schema.Object, 0, len(items)*len(documents))
 	var problems []error
 	for _, item := range items {
@@ -243,7 +245,7 @@ func (r *renderer) expandYAML(template jinjaTemplate, names []string, items []ex
 			continue
 		}
 		for _, d := range made {
-			flat, err := flatten(d.Content, nil, itemOrigin(template, item, d.Line))
+			flat, err := flatten(d.Content, nil, itemOrigin(template, item, d.Line), source.Fields(d.Index, true))
 			objects = append(objects, flat...)
 			problems = append(problems, err)
 		}

@@ -1,8 +1,180 @@
 package schema
 
-// Fields knows where the fields of an object were written.
-type Fields struct{}
+import (
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
 
-// At returns the position of a field, such as spec.schedule, as far as it is
-// known; otherwise that of o.
-func (o Object) At(field string) Origin { return o.Origin }
+	"go.yaml.in/yaml/v3"
+)
+
+// Source is the text of a file that objects were read from. It is parsed again
+// when a position is asked for, which is seldom, instead of keeping the nodes
+// of ten thousand objects.
+type Source struct {
+	file string
+	data []byte
+	// Shift is added to lines: the text may stand inside another file.
+	shift int
+	once  sync.Once
+	docs  []Document
+}
+
+// NewSource returns the source of file. Lines of data are shifted by shift.
+func NewSource(file string, data []byte, shift int) *Source {
+	return &Source{file: file, data: data, shift: shift}
+}
+
+func (s *Source) documents() []Document {
+	s.once.Do(func() {
+		// It was parsed before, and nothing but positions depends on it now.
+		s.docs, _ = ReadDocuments(s.file, s.data, DocumentLimits{FileBytes: len(s.data) + 1})
+	})
+	return s.docs
+}
+
+// Fields knows where the fields of one object were written.
+type Fields struct {
+	source   *Source
+	document int
+	items    []int // of Lists inside each other
+	template bool
+}
+
+// Fields returns what knows the positions in the document of that index. With
+// template the positions are those of Origin.TemplateLine.
+func (s *Source) Fields(document int, template bool) *Fields {
+	return &Fields{source: s, document: document, template: template}
+}
+
+// Item returns the Fields of an item of a List.
+func (f *Fields) Item(i int) *Fields {
+	if f == nil {
+		return nil
+	}
+	item := *f
+	item.items = append(append([]int(nil), f.items...), i)
+	return &item
+}
+
+// Equal reports true: where something was written does not tell objects apart.
+func (f *Fields) Equal(*Fields) bool { return true }
+
+// root returns the node of the object, nil if it is not found.
+func (f *Fields) root() *yaml.Node {
+	docs := f.source.documents()
+	if f.document >= len(docs) {
+		return nil
+	}
+	node := docs[f.document].Node
+	for _, i := range f.items {
+		list := child(node, "items")
+		if list == nil || list.Kind != yaml.SequenceNode || i >= len(list.Content) {
+			return nil
+		}
+		node = list.Content[i]
+	}
+	return node
+}
+
+// At returns the position of a field, such as spec.containers[0].image or
+// metadata.labels[app.kubernetes.io/name]. A field that is not there has the
+// position of what it is missing from. Where the position is not known, or an
+// overlay has changed the value, it is that of o.
+func (o Object) At(field string) Origin {
+	origin := o.Origin
+	if o.Fields == nil || field == "" {
+		return origin
+	}
+	node := o.Fields.root()
+	if node == nil {
+		return origin
+	}
+	var value any
+	if o.Unstructured != nil {
+		value = o.Object
+	}
+	for _, step := range splitPath(field) {
+		next := child(node, step)
+		if next == nil {
+			break
+		}
+		node, value = next, childValue(value, step)
+	}
+	if origin.Overlay != "" && !sameValue(node, value) {
+		return origin
+	}
+	if o.Fields.template {
+		origin.TemplateLine = node.Line + o.Fields.source.shift
+		return origin
+	}
+	origin.Line, origin.Column = node.Line+o.Fields.source.shift, node.Column
+	return origin
+}
+
+// splitPath takes a path apart at dots and brackets; what stands in brackets
+// may have dots.
+func splitPath(field string) []string {
+	var steps []string
+	for field != "" {
+		if field[0] == '[' {
+			end := strings.IndexByte(field, ']')
+			if end < 0 {
+				return append(steps, field[1:])
+			}
+			steps = append(steps, field[1:end])
+			field = strings.TrimPrefix(field[end+1:], ".")
+			continue
+		}
+		end := strings.IndexAny(field, ".[")
+		if end < 0 {
+			return append(steps, field)
+		}
+		steps = append(steps, field[:end])
+		field = strings.TrimPrefix(field[end:], ".")
+	}
+	return steps
+}
+
+func child(n *yaml.Node, step string) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	switch n.Kind {
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i]
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == step {
+				return n.Content[i+1]
+			}
+		}
+	}
+	return nil
+}
+
+func childValue(v any, step string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return v[step]
+	case []any:
+		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(v) {
+			return v[i]
+		}
+	}
+	return nil
+}
+
+func sameValue(n *yaml.Node, value any) bool {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Kind != yaml.ScalarNode {
+		return true
+	}
+	got, err := ScalarValue(n)
+	return err == nil && reflect.DeepEqual(got, value)
+}

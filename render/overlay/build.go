@@ -53,9 +53,9 @@ func (g *Graph) Build(o Options) ([]schema.Object, []*schema.Problem, error) {
 		return nil, nil, err
 	}
 	var warnings []*schema.Problem
-	if len(b.origins) > manyObjects {
+	if len(b.sources) > manyObjects {
 		warnings = append(warnings, &schema.Problem{Rule: "R056", Severity: schema.SeverityWarning, Origin: schema.Origin{File: g.File},
-			Message: fmt.Sprintf("the kustomization has %d objects, and the time that kustomize needs grows with their square", len(b.origins)),
+			Message: fmt.Sprintf("the kustomization has %d objects, and the time that kustomize needs grows with their square", len(b.sources)),
 			Mend:    "Split it, or keep objects that no overlay changes out of it."})
 	}
 	built, err := run(b.memory, "/"+g.Folders[0], o.Time)
@@ -72,7 +72,8 @@ func (g *Graph) Build(o Options) ([]schema.Object, []*schema.Problem, error) {
 		if err := u.UnmarshalJSON(data); err != nil {
 			return nil, warnings, b.explain(err)
 		}
-		objects = append(objects, schema.Object{Unstructured: u, Origin: b.origin(u), Fields: nil})
+		origin, fields := b.origin(u)
+		objects = append(objects, schema.Object{Unstructured: u, Origin: origin, Fields: fields})
 	}
 	return objects, warnings, nil
 }
@@ -82,7 +83,7 @@ type builder struct {
 	options Options
 	memory  filesys.FileSystem
 	written map[string]use
-	origins []schema.Origin
+	sources []schema.Object
 }
 
 // fill copies what the graph refers to into memory, and nothing else.
@@ -162,8 +163,8 @@ func nested(m map[string]any, name string) map[string]any {
 
 // marked returns the object with the marker. Only what changes is copied.
 func (b *builder) marked(o schema.Object) map[string]any {
-	index := len(b.origins)
-	b.origins = append(b.origins, o.Origin)
+	index := len(b.sources)
+	b.sources = append(b.sources, schema.Object{Origin: o.Origin, Fields: o.Fields})
 	metadata := nested(o.Object, "metadata")
 	annotations := nested(metadata, "annotations")
 	if _, present := metadata["annotations"]; present && annotations == nil && metadata["annotations"] != nil {
@@ -186,19 +187,19 @@ func with(m map[string]any, name string, value any) map[string]any {
 }
 
 // origin takes the marker off and returns what it stands for.
-func (b *builder) origin(u *unstructured.Unstructured) schema.Origin {
-	origin := schema.Origin{File: b.graph.File}
+func (b *builder) origin(u *unstructured.Unstructured) (schema.Origin, *schema.Fields) {
+	source := schema.Object{Origin: schema.Origin{File: b.graph.File}}
 	metadata := nested(u.Object, "metadata")
 	text, _ := nested(metadata, "annotations")[marker].(string)
-	if i, err := strconv.Atoi(text); err == nil && i >= 0 && i < len(b.origins) {
-		origin = b.origins[i]
+	if i, err := strconv.Atoi(text); err == nil && i >= 0 && i < len(b.sources) {
+		source = b.sources[i]
 	}
 	unmark(u.Object)
 	if annotations, ok := metadata["annotations"].(map[string]any); ok && len(annotations) == 0 {
 		delete(metadata, "annotations")
 	}
-	origin.Overlay = b.graph.Folders[0]
-	return origin
+	source.Origin.Overlay = b.graph.Folders[0]
+	return source.Origin, source.Fields
 }
 
 // unmark removes the marker everywhere: a replacement may have copied a whole
