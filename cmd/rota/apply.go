@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rota.dev/rota/reconcile"
+	"rota.dev/rota/reconcile/cluster"
+	"rota.dev/rota/reconcile/plan"
+	"rota.dev/rota/reconcile/status"
+	"rota.dev/rota/schema"
+)
+
+// applyFlags are the choices of one apply.
+type applyFlags struct {
+	prune, wait, force bool
+	maxPrune           int
+	dryRun, scheduler  string
+	timeout            time.Duration
+}
+
+func newApply(k *kube) *cobra.Command {
+	var repo repository
+	var to target
+	var f applyFlags
+	c := &cobra.Command{
+		Use:   "apply [PATH]",
+		Short: "Make the cluster what a repository says, once",
+		Long: `Make the cluster what a repository says, once: what rota run does at every
+commit. Jobs that ran already do not run again, whether they still exist or not.
+
+Exit status: 0 if everything was applied, 1 if a part failed or was refused,
+above 1 if nothing could be done.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			repo.args(args)
+			if f.dryRun != "none" && f.dryRun != "client" && f.dryRun != "server" {
+				return exit(2, fmt.Errorf("unknown --dry-run=%s: use none, client or server", f.dryRun))
+			}
+			if f.scheduler != schema.SchedulerEmbedded && f.scheduler != schema.SchedulerCluster {
+				return exit(2, fmt.Errorf("unknown --scheduler=%s: use %s or %s", f.scheduler, schema.SchedulerEmbedded, schema.SchedulerCluster))
+			}
+			return apply(c, k, &repo, &to, f)
+		},
+	}
+	repo.flags(c)
+	to.flags(c)
+	c.Flags().BoolVar(&f.prune, "prune", false, "delete what was applied before and left the repository")
+	c.Flags().IntVar(&f.maxPrune, "max-prune-percent", schema.DefaultMaxPrunePercent, "refuse to prune more than this share of ten objects or more")
+	c.Flags().BoolVar(&f.wait, "wait", false, "wait until the Jobs ended and the rest is ready")
+	c.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long --wait waits")
+	c.Flags().BoolVar(&f.force, "force-conflicts", false, "take fields that other managers own")
+	c.Flags().StringVar(&f.dryRun, "dry-run", "none", "none, client (only plan) or server (ask the API server, write nothing)")
+	c.Flags().StringVar(&f.scheduler, "scheduler", schema.SchedulerEmbedded, "who fires the CronJobs: Embedded (rota run) or Cluster")
+	return c
+}
+
+func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags) error {
+	ctx := c.Context()
+	tree, err := repo.tree(ctx)
+	if err != nil {
+		return broken(err)
+	}
+	objects, warnings, err := renderTree(tree)
+	warn(c, warnings)
+	if err != nil {
+		return broken(err)
+	}
+	cfg, namespace, err := k.config()
+	if err != nil {
+		return exit(2, err)
+	}
+	if f.dryRun == "server" {
+		cfg = cluster.DryRun(cfg)
+	}
+	set, err := to.open(cfg, namespace, quiet(c))
+	if err != nil {
+		return exit(2, err)
+	}
+	defer set.Close()
+	options := plan.Options{
+		Sync: to.sync, SetID: set.ID(), Revision: tree.Revision, EmbeddedScheduler: f.scheduler == schema.SchedulerEmbedded,
+		ForceConflicts: f.force, Prune: f.prune, MaxPrunePercent: f.maxPrune,
+	}
+	p, runs, err := reconcile.Plan(ctx, set, objects, options, nil)
+	if err != nil {
+		return exit(2, err)
+	}
+	if err := p.WriteText(c.OutOrStdout()); err != nil || f.dryRun == "client" {
+		return err
+	}
+	if len(runs) > 0 {
+		if err := set.Record(ctx, runs); err != nil {
+			return exit(2, err)
+		}
+	}
+	outcomes, err := set.Apply(ctx, p)
+	if err != nil {
+		return exit(2, err)
+	}
+	if failed := reportOutcomes(c, p, outcomes); failed > 0 {
+		return exit(1, fmt.Errorf("%d of %d objects failed or were refused; the rest is applied", failed, len(p.Changes)))
+	}
+	if f.wait && f.dryRun == "none" {
+		return waitReady(ctx, c, set, objects, f.timeout)
+	}
+	return nil
+}
+
+// reportOutcomes prints what failed and returns how much did.
+func reportOutcomes(c *cobra.Command, p plan.Plan, outcomes []plan.Outcome) int {
+	failed := 0
+	for _, o := range outcomes {
+		if o.Problem != nil {
+			failed++
+			fmt.Fprintln(c.ErrOrStderr(), o.Problem.Error())
+		}
+	}
+	for _, change := range p.Changes {
+		if change.Op == plan.Refuse && change.Problem != nil {
+			failed++
+			fmt.Fprintln(c.ErrOrStderr(), change.Problem.Error())
+		}
+	}
+	return failed
+}
+
+// waitReady waits until every object is Current after kstatus: Jobs ended,
+// workloads rolled out. A Failed one ends the wait with exit status 1.
+func waitReady(ctx context.Context, c *cobra.Command, set *cluster.Set, objects []schema.Object, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	resolved, _, err := set.Resolve(ctx, objects)
+	if err != nil {
+		return exit(2, err)
+	}
+	for {
+		seen, err := set.Observe(ctx, resolved)
+		if err != nil {
+			return exit(2, err)
+		}
+		waiting := ""
+		for _, o := range resolved {
+			live := seen.Live[o.Key()]
+			if live == nil {
+				continue
+			}
+			health, message := status.HealthOf(live)
+			if health == status.Failed {
+				return exit(1, fmt.Errorf("%s: %s", o.Key(), message))
+			}
+			if health != status.Current && waiting == "" {
+				waiting = fmt.Sprintf("%s: %s", o.Key(), message)
+			}
+		}
+		if waiting == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return exit(1, fmt.Errorf("not ready after %s: %s", timeout, waiting))
+		case <-set.Changed():
+		}
+	}
+}

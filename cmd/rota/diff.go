@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"rota.dev/rota/reconcile"
+	"rota.dev/rota/reconcile/cluster"
+	"rota.dev/rota/reconcile/plan"
+	"rota.dev/rota/reconcile/source"
+	"rota.dev/rota/schema"
+)
+
+func newDiff(k *kube) *cobra.Command {
+	var repo repository
+	var to target
+	var against string
+	c := &cobra.Command{
+		Use:   "diff [PATH]",
+		Short: "Show how the cluster, or another revision, differs from a repository",
+		Long: `Show how the cluster differs from a repository. What the objects would become
+is asked of the API server itself (server-side dry-run), so defaults and
+admission are in it. With --against the repository is compared with another of
+its own revisions, and no cluster is needed. Secret values are masked.
+
+Exit status: 0 if there is no difference, 1 if there is, above 1 on an error.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			repo.args(args)
+			differs, err := diffCluster, error(nil)
+			if against != "" {
+				differs = func(c *cobra.Command, _ *kube, repo *repository, _ *target) (bool, error) {
+					return diffRevision(c, repo, against)
+				}
+			}
+			found, err := differs(c, k, &repo, &to)
+			switch {
+			case err != nil:
+				return exit(max(2, codeOf(err)), err)
+			case found:
+				return exit(1, nil)
+			}
+			return nil
+		},
+	}
+	repo.flags(c)
+	to.flags(c)
+	c.Flags().StringVar(&against, "against", "", "compare with this revision of the repository instead of the cluster")
+	return c
+}
+
+func diffCluster(c *cobra.Command, k *kube, repo *repository, to *target) (bool, error) {
+	ctx := c.Context()
+	objects, warnings, err := repo.objects(ctx)
+	warn(c, warnings)
+	if err != nil {
+		return false, broken(err)
+	}
+	cfg, namespace, err := k.config()
+	if err != nil {
+		return false, err
+	}
+	set, err := to.open(cluster.DryRun(cfg), namespace, quiet(c))
+	if err != nil {
+		return false, err
+	}
+	defer set.Close()
+	options := plan.Options{Sync: to.sync, SetID: set.ID(), EmbeddedScheduler: true, Prune: true, MaxPrunePercent: schema.DefaultMaxPrunePercent}
+	p, _, err := reconcile.Plan(ctx, set, objects, options, nil)
+	if err != nil {
+		return false, err
+	}
+	outcomes, err := set.Apply(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	return writeDiff(c.OutOrStdout(), c.ErrOrStderr(), p, outcomes)
+}
+
+// writeDiff prints a unified diff of every object that would change. Problems
+// go to notes and make the error.
+func writeDiff(w, notes io.Writer, p plan.Plan, outcomes []plan.Outcome) (bool, error) {
+	after := map[schema.Key]plan.Outcome{}
+	for _, o := range outcomes {
+		after[o.Change.Key] = o
+	}
+	found, failed := false, 0
+	for _, change := range p.Changes {
+		o := after[change.Key]
+		if o.Problem != nil {
+			failed++
+			fmt.Fprintln(notes, o.Problem.Error())
+			continue
+		}
+		var text string
+		switch change.Op {
+		case plan.Keep:
+			continue
+		case plan.Refuse:
+			failed++
+			fmt.Fprintln(notes, change.Problem.Error())
+			continue
+		case plan.Delete:
+			text = plan.Diff(change.Before, nil)
+		case plan.Wait:
+			fmt.Fprintf(notes, "%s %s\n", change.Key, change.Effect)
+			if change.Object == nil {
+				continue
+			}
+			text = plan.Diff(change.Before, change.Object.Unstructured)
+		default:
+			text = plan.Diff(change.Before, o.Object)
+		}
+		if text != "" {
+			found = true
+			fmt.Fprint(w, text)
+		}
+	}
+	if failed > 0 {
+		return found, fmt.Errorf("%d objects could not be compared", failed)
+	}
+	return found, nil
+}
+
+// diffRevision compares what two revisions of a repository render to.
+func diffRevision(c *cobra.Command, repo *repository, against string) (bool, error) {
+	now, warnings, err := repo.objects(c.Context())
+	warn(c, warnings)
+	if err != nil {
+		return false, broken(err)
+	}
+	tree, err := source.Revision(c.Context(), repo.path, against, repo.overlay, source.Limits{})
+	if err != nil {
+		return false, err
+	}
+	then, _, err := renderTree(tree)
+	if err != nil {
+		return false, fmt.Errorf("rendering %s: %w", against, broken(err))
+	}
+	before := map[schema.Key]schema.Object{}
+	for _, o := range then {
+		before[o.Key()] = o
+	}
+	found := false
+	show := func(text string) {
+		found = found || text != ""
+		fmt.Fprint(c.OutOrStdout(), text)
+	}
+	for _, o := range now {
+		show(plan.Diff(before[o.Key()].Unstructured, o.Unstructured))
+		delete(before, o.Key())
+	}
+	for _, o := range then {
+		if _, gone := before[o.Key()]; gone {
+			show(plan.Diff(o.Unstructured, nil))
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"rota": func() { os.Exit(execute(context.Background(), append([]string{"rota"}, os.Args[1:]...))) },
+	})
+}
+
+// The scripts are what a user does offline: a repository, commands, output.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			// No script may find the cluster of whoever runs the tests.
+			env.Setenv("KUBECONFIG", env.Getenv("WORK")+"/none")
+			env.Setenv("HOME", env.Getenv("WORK"))
+			return nil
+		},
+	})
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"rota.dev/rota/reconcile/cluster"
+	"rota.dev/rota/reconcile/source"
+	"rota.dev/rota/render"
+	"rota.dev/rota/schema"
+)
+
+// kube says which cluster a verb talks to.
+type kube struct {
+	kubeconfig, context string
+}
+
+// config returns the connection and the namespace of its context.
+func (k *kube) config() (*rest.Config, string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = k.kubeconfig
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: k.context})
+	cfg, err := loader.ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("finding the cluster: %w\n  mend: name a kubeconfig with --kubeconfig, or run `rota demo` for a cluster of your own", err)
+	}
+	namespace, _, err := loader.Namespace()
+	if err != nil {
+		return nil, "", fmt.Errorf("finding the namespace: %w", err)
+	}
+	return cfg, namespace, nil
+}
+
+// repository is the PATH argument of a verb and its --overlay.
+type repository struct {
+	path, overlay string
+}
+
+func (r *repository) flags(c *cobra.Command) {
+	c.Args = cobra.MaximumNArgs(1)
+	c.Flags().StringVar(&r.overlay, "overlay", "", "folder below PATH to render, such as overlays/prod")
+}
+
+func (r *repository) args(args []string) {
+	r.path = "."
+	if len(args) == 1 {
+		r.path = args[0]
+	}
+}
+
+// tree reads the working copy.
+func (r *repository) tree(ctx context.Context) (render.Tree, error) {
+	dir, err := source.NewDirectory(source.DirectoryOptions{Path: r.path, Sub: filepath.ToSlash(r.overlay)})
+	if err != nil {
+		return render.Tree{}, err
+	}
+	return dir.Fetch(ctx, "")
+}
+
+// objects renders and validates the working copy.
+func (r *repository) objects(ctx context.Context) ([]schema.Object, []*schema.Problem, error) {
+	tree, err := r.tree(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return renderTree(tree)
+}
+
+// renderTree renders tree and validates what comes of it. The warnings are
+// returned with the objects; every error is a *schema.Problem.
+func renderTree(tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
+	result, err := render.Render(tree, render.Options{})
+	warnings := result.Warnings
+	var faults []error
+	if err != nil {
+		faults = append(faults, err)
+	}
+	for _, p := range schema.Validate(result.Objects) {
+		if p.Severity == schema.SeverityWarning {
+			warnings = append(warnings, p)
+			continue
+		}
+		faults = append(faults, p)
+	}
+	return result.Objects, warnings, errors.Join(faults...)
+}
+
+// broken is the error of a verb that needs a repository which renders.
+func broken(err error) error {
+	problems := schema.Problems(err)
+	if len(problems) == 1 {
+		return exit(3, err)
+	}
+	return exit(3, fmt.Errorf("%w\n%d problems", err, len(problems)))
+}
+
+func warn(c *cobra.Command, warnings []*schema.Problem) {
+	for _, p := range warnings {
+		fmt.Fprintln(c.ErrOrStderr(), p.Error())
+	}
+}
+
+// target says where a repository is applied.
+type target struct {
+	sync, namespace, system string
+}
+
+func (t *target) flags(c *cobra.Command) {
+	c.Flags().StringVar(&t.sync, "sync", "default", "name of the Sync, which the inventory and the ledger belong to")
+	c.Flags().StringVarP(&t.namespace, "namespace", "n", "", "namespace of objects that name none (default that of the context)")
+	c.Flags().StringVar(&t.system, "system-namespace", cluster.DefaultNamespace, "namespace of rota's own inventory, ledger and leases")
+}
+
+// open connects to the cluster as the Sync that t names.
+func (t *target) open(cfg *rest.Config, contextNamespace string, log *slog.Logger) (*cluster.Set, error) {
+	namespace := t.namespace
+	if namespace == "" {
+		namespace = contextNamespace
+	}
+	c, err := cluster.Connect(cfg, cluster.Options{Namespace: t.system, Version: version(), Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return c.Set(cluster.SetOptions{Sync: t.sync, Namespace: namespace}), nil
+}
+
+// quiet is the logger of verbs that say everything on stdout.
+func quiet(c *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
+}

@@ -1,0 +1,288 @@
+package schema
+
+import (
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// ObjectWriters print objects as `yaml`, `json` or `name`; with origin they
+// say where each was written.
+var ObjectWriters = map[string]func(w io.Writer, objects []Object, origin bool) error{
+	"yaml": writeYAML,
+	"json": writeJSON,
+	"name": writeNames,
+}
+
+// ProblemWriters print what is wrong with a repository of so many objects as
+// `text`, `json`, `github` (workflow commands), `sarif` (2.1.0) or `junit`.
+// Their output depends on nothing but their arguments.
+var ProblemWriters = map[string]func(w io.Writer, problems []*Problem, objects int) error{
+	"text":   writeText,
+	"json":   writeProblemsJSON,
+	"github": writeGitHub,
+	"sarif":  writeSARIF,
+	"junit":  writeJUnit,
+}
+
+func writeYAML(w io.Writer, objects []Object, origin bool) error {
+	for i, o := range objects {
+		text, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return fmt.Errorf("printing %s: %w", o.Key(), err)
+		}
+		if i > 0 {
+			fmt.Fprintln(w, "---")
+		}
+		if origin {
+			fmt.Fprintf(w, "# %s\n", o.Origin)
+		}
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeJSON(w io.Writer, objects []Object, origin bool) error {
+	items := make([]any, len(objects))
+	for i, o := range objects {
+		u := o.Unstructured
+		if origin {
+			u = u.DeepCopy()
+			annotations := u.GetAnnotations()
+			if annotations == nil {
+				annotations = map[string]string{}
+			}
+			annotations[AnnotationOrigin] = o.Origin.String()
+			u.SetAnnotations(annotations)
+		}
+		items[i] = u.Object
+	}
+	return encode(w, (&unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "List", "items": items,
+	}}).Object)
+}
+
+func writeNames(w io.Writer, objects []Object, origin bool) error {
+	for _, o := range objects {
+		k := o.Key()
+		kind := strings.ToLower(k.Kind)
+		if k.Group != "" {
+			kind += "." + k.Group
+		}
+		line := kind + "/" + k.Name
+		if k.Namespace != "" {
+			line = k.Namespace + " " + line
+		}
+		if origin {
+			line += "  " + o.Origin.String()
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func writeText(w io.Writer, problems []*Problem, objects int) error {
+	errs := 0
+	for _, p := range problems {
+		if p.Severity != SeverityWarning {
+			errs++
+		}
+		if _, err := fmt.Fprintln(w, p.Error()); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%d objects, %d errors, %d warnings\n", objects, errs, len(problems)-errs)
+	return err
+}
+
+// finding is a Problem in the shape of the machine-readable outputs.
+type finding struct {
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"`
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Column   int    `json:"column,omitempty"`
+	Origin   string `json:"origin,omitempty"`
+	Object   string `json:"object,omitempty"`
+	Field    string `json:"field,omitempty"`
+	Message  string `json:"message"`
+	Mend     string `json:"mend,omitempty"`
+}
+
+func findings(problems []*Problem) []finding {
+	out := make([]finding, 0, len(problems))
+	for _, p := range problems {
+		f := finding{Rule: p.Rule, Severity: string(cmp.Or(p.Severity, SeverityError)), File: p.Origin.File, Line: p.Origin.Line,
+			Column: p.Origin.Column, Origin: p.Origin.String(), Field: p.Field, Message: p.Message, Mend: p.Mend}
+		if p.Object != nil {
+			f.Object = p.Object.String()
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (f finding) text() string {
+	parts := []string{f.Message}
+	if f.Field != "" {
+		parts = append([]string{f.Field}, parts...)
+	}
+	if f.Object != "" {
+		parts = append([]string{f.Object}, parts...)
+	}
+	text := strings.Join(parts, ": ")
+	if f.Mend != "" {
+		text += "; mend: " + f.Mend
+	}
+	return text
+}
+
+func writeProblemsJSON(w io.Writer, problems []*Problem, objects int) error {
+	return encode(w, map[string]any{
+		"apiVersion": "rota.dev/v1alpha1", "kind": "ValidationReport",
+		"objects": objects, "problems": findings(problems),
+	})
+}
+
+// writeGitHub escapes as actions/toolkit does, so that text of the repository
+// can never be a workflow command. GitHub shows ten errors a step, so errors
+// come first.
+func writeGitHub(w io.Writer, problems []*Problem, _ int) error {
+	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	list := findings(problems)
+	slices.SortStableFunc(list, func(a, b finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	for _, f := range list {
+		props := "title=" + property.Replace("rota "+f.Rule)
+		if f.File != "" {
+			props += ",file=" + property.Replace(f.File)
+		}
+		if f.Line > 0 {
+			props += fmt.Sprintf(",line=%d", f.Line)
+		}
+		if f.Column > 0 {
+			props += fmt.Sprintf(",col=%d", f.Column)
+		}
+		if _, err := fmt.Fprintf(w, "::%s %s::%s\n", f.Severity, props, data.Replace(f.text())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeSARIF(w io.Writer, problems []*Problem, _ int) error {
+	results := []any{}
+	used := map[string]bool{}
+	for _, f := range findings(problems) {
+		used[f.Rule] = true
+		result := map[string]any{"ruleId": f.Rule, "level": f.Severity, "message": map[string]any{"text": f.text()}}
+		if f.File != "" {
+			place := map[string]any{"artifactLocation": map[string]any{"uri": f.File}}
+			if f.Line > 0 {
+				region := map[string]any{"startLine": f.Line}
+				if f.Column > 0 {
+					region["startColumn"] = f.Column
+				}
+				place["region"] = region
+			}
+			result["locations"] = []any{map[string]any{"physicalLocation": place}}
+		}
+		results = append(results, result)
+	}
+	rules := []any{}
+	for _, r := range Rules {
+		if used[r.ID] {
+			rules = append(rules, map[string]any{"id": r.ID, "shortDescription": map[string]any{"text": r.Title}, "fullDescription": map[string]any{"text": r.Explanation}})
+		}
+	}
+	return encode(w, map[string]any{
+		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
+		"runs": []any{map[string]any{
+			"tool":    map[string]any{"driver": map[string]any{"name": "rota", "rules": rules}},
+			"results": results,
+		}},
+	})
+}
+
+type junitSuites struct {
+	XMLName  xml.Name     `xml:"testsuites"`
+	Name     string       `xml:"name,attr"`
+	Tests    int          `xml:"tests,attr"`
+	Failures int          `xml:"failures,attr"`
+	Suites   []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Name    string        `xml:"name,attr"`
+	Class   string        `xml:"classname,attr"`
+	Failure *junitFailure `xml:"failure,omitempty"`
+}
+
+type junitFailure struct {
+	Type    string `xml:"type,attr"`
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// writeJUnit makes a suite of each file, as kubeconform does, and a case of
+// each problem; a repository without problems is one case that passed.
+func writeJUnit(w io.Writer, problems []*Problem, objects int) error {
+	all := junitSuites{Name: "rota validate"}
+	index := map[string]int{}
+	for _, f := range findings(problems) {
+		i, ok := index[f.File]
+		if !ok {
+			i = len(all.Suites)
+			index[f.File] = i
+			all.Suites = append(all.Suites, junitSuite{Name: cmp.Or(f.File, "repository")})
+		}
+		one := junitCase{Name: cmp.Or(f.Object, f.Rule), Class: cmp.Or(f.File, "repository")}
+		if f.Severity == string(SeverityError) {
+			one.Failure = &junitFailure{Type: f.Rule, Message: f.Message, Text: f.Origin + ": " + f.text()}
+			all.Suites[i].Failures++
+			all.Failures++
+		}
+		all.Suites[i].Cases = append(all.Suites[i].Cases, one)
+		all.Suites[i].Tests++
+		all.Tests++
+	}
+	if all.Tests == 0 {
+		all.Tests = 1
+		all.Suites = []junitSuite{{Name: "repository", Tests: 1, Cases: []junitCase{{Name: fmt.Sprintf("%d objects", objects), Class: "repository"}}}}
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(all); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
