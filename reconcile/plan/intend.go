@@ -63,9 +63,7 @@ func intend(obj schema.Object, o Options) (Intended, error) {
 		d.annotations[schema.AnnotationSuspended] = strconv.FormatBool(suspended)
 		d.child("spec")["suspend"] = true
 	case key.Group == "" && key.Kind == "Secret":
-		if err := d.foldStringData(); err != nil {
-			return Intended{}, err
-		}
+		d.foldStringData()
 	}
 	if o.SetID != "" {
 		d.labels[schema.ApplySetPartOf] = o.SetID
@@ -123,29 +121,24 @@ func childOfMap(parent map[string]any, field string) map[string]any {
 
 // foldStringData moves stringData into data as the API server does on write:
 // the server never stores stringData, so owning it would look like drift.
-func (d draft) foldStringData() error {
-	plain, found := d.root["stringData"]
-	if !found {
-		return nil
-	}
-	delete(d.root, "stringData")
-	if plain == nil {
-		return nil
-	}
-	values, ok := plain.(map[string]any)
-	if !ok {
-		return fmt.Errorf("stringData: wants a mapping of names to texts")
-	}
-	data := d.child("data")
-	for k, v := range values {
-		switch v := v.(type) {
-		case nil:
-			data[k] = ""
-		case string:
-			data[k] = base64.StdEncoding.EncodeToString([]byte(v))
-		default:
-			return fmt.Errorf("stringData.%s: wants a text; quote it", k)
+// What is no text is left for the server to refuse, object by object.
+func (d draft) foldStringData() {
+	plain, _ := d.root["stringData"].(map[string]any)
+	for _, v := range plain {
+		if _, ok := v.(string); !ok && v != nil {
+			return
 		}
 	}
-	return nil
+	if v := d.root["stringData"]; v != nil && plain == nil {
+		return
+	}
+	delete(d.root, "stringData")
+	if len(plain) == 0 {
+		return
+	}
+	data := d.child("data")
+	for k, v := range plain {
+		value, _ := v.(string)
+		data[k] = base64.StdEncoding.EncodeToString([]byte(value))
+	}
 }
