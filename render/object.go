@@ -15,14 +15,16 @@ func (r *renderer) finish() {
 	for _, o := range r.objects {
 		f := finisher{object: o}
 		f.run()
+		good := f.identified
 		for _, p := range f.problems {
 			if p.Severity == schema.SeverityWarning {
 				r.warnings = append(r.warnings, p)
-			} else {
-				r.fail(p)
+				continue
 			}
+			r.fail(p)
+			good = false
 		}
-		if f.identified {
+		if good {
 			kept = append(kept, o)
 		}
 	}
@@ -53,8 +55,11 @@ func (r *renderer) duplicates() {
 			continue // said by the Expansion
 		}
 		name := o.Key()
-		r.fail(&schema.Problem{Rule: "R012", Origin: o.Origin, Object: &name,
-			Message: "the object is there twice, first at " + other.String(), Mend: "Remove one of them, or render one overlay only."})
+		message := "the object is there twice, first at " + other.String()
+		if other.Overlay != o.Origin.Overlay && other.Overlay != "" && o.Origin.Overlay != "" {
+			message = fmt.Sprintf("both %s and %s make the object", other.Overlay, o.Origin.Overlay)
+		}
+		r.fail(&schema.Problem{Rule: "R012", Origin: o.Origin, Object: &name, Message: message, Mend: "Remove one of them, or render one overlay only."})
 	}
 	r.objects = kept
 }

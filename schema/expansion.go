@@ -253,6 +253,8 @@ func decodeAxis(s *strict, name string, n *yaml.Node, path string) Axis {
 		}
 		r.Range.check(s, path+".range")
 		axis.Range = r.Range
+	case n.Kind == yaml.SequenceNode:
+		s.fail("R020", n, path, "the list of values is empty, so there is no combination", "Give it a value, or remove the parameter.")
 	default:
 		s.fail("R019", n, path, "wants a list of values or a range, not "+describe(n), "Write [eu, us] or {range: {from: 0, to: 9}}.")
 	}

@@ -96,7 +96,11 @@ func Entries(file string, n *yaml.Node) ([]Entry, error) {
 		}
 		name, err := KeyValue(key)
 		if err != nil {
-			r.fail("R003", key, err.Error(), "Quote the key.")
+			mend := "Quote the key."
+			if key.Kind == yaml.MappingNode {
+				mend = "If {{ … }} is Jinja, name the file *.yaml.jinja2."
+			}
+			r.fail("R003", key, err.Error(), mend)
 			continue
 		}
 		if first, ok := own[name]; ok {

@@ -447,7 +447,7 @@ func (r *jinjaRun) problem(err error) error {
 		}
 		p.Message = strings.TrimSpace(ourFunctions.ReplaceAllString(cause.Error(), "…"))
 		if syntax := parserLine.FindStringSubmatch(cause.Error()); syntax != nil {
-			p.Rule, p.Message = "R040", ourFunctions.ReplaceAllString(fmt.Sprintf("%s near %q", syntax[1], syntax[3]), "…")
+			p.Rule, p.Message = "R040", ourFunctions.ReplaceAllString(strings.TrimSuffix(fmt.Sprintf("%s near %q", syntax[1], syntax[3]), ` near ""`), "…")
 			fmt.Sscan(syntax[2], &p.Origin.Line)
 		}
 	}

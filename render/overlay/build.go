@@ -58,7 +58,7 @@ func (g *Graph) Build(o Options) ([]schema.Object, []*schema.Problem, error) {
 			Message: fmt.Sprintf("the kustomization has %d objects, and the time that kustomize needs grows with their square", len(b.sources)),
 			Mend:    "Split it, or keep objects that no overlay changes out of it."})
 	}
-	built, err := run(b.memory, "/"+g.Folders[0], o.Time)
+	built, err := run(b.memory, path.Join("/", g.Folders[0]), o.Time)
 	if err != nil {
 		return nil, warnings, b.explain(err)
 	}
@@ -90,7 +90,7 @@ type builder struct {
 func (b *builder) fill() error {
 	var problems []error
 	for file, data := range b.graph.content {
-		problems = append(problems, b.memory.WriteFile("/"+file, data))
+		problems = append(problems, b.memory.WriteFile(path.Join("/", file), data))
 	}
 	for _, f := range b.graph.Files {
 		if u, ok := b.written[f.Path]; ok && u >= f.use {
@@ -112,7 +112,7 @@ func (b *builder) copy(f File) error {
 		if err != nil {
 			return err
 		}
-		return b.memory.WriteFile("/"+f.Path, data)
+		return b.memory.WriteFile(path.Join("/", f.Path), data)
 	}
 	data, err := b.options.Read(f.Path)
 	if err != nil {
@@ -123,7 +123,7 @@ func (b *builder) copy(f File) error {
 			return err
 		}
 	}
-	return b.memory.WriteFile("/"+f.Path, data)
+	return b.memory.WriteFile(path.Join("/", f.Path), data)
 }
 
 // encode writes objects as JSON, which kustomize reads as YAML. So it sees the
