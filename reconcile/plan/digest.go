@@ -20,6 +20,10 @@ const ownPrefix = "rota.dev/"
 // and no value are the same, and so are empty and no metadata. The text that
 // is hashed is fixed by `d1:`: were it to change, every Job would run again.
 func RunDigest(job *unstructured.Unstructured) (string, error) {
+	return new(canonical).runDigest(job)
+}
+
+func (c *canonical) runDigest(job *unstructured.Unstructured) (string, error) {
 	spec, _ := job.Object["spec"].(map[string]any)
 	what := map[string]any{}
 	for _, field := range []string{"template", "completions", "completionMode"} {
@@ -30,7 +34,7 @@ func RunDigest(job *unstructured.Unstructured) (string, error) {
 	if template, ok := what["template"].(map[string]any); ok {
 		what["template"] = withoutOwnKeys(template)
 	}
-	return digestOf("d1:", what, true)
+	return c.digest("d1:", what, true)
 }
 
 // withoutOwnKeys returns a pod template without rota's labels and annotations.
@@ -67,23 +71,24 @@ func withoutOwnKeys(template map[string]any) map[string]any {
 	return out
 }
 
-// digestOf hashes a text of v that is written by rota itself: encoding/json
-// may change how it escapes from one release of Go to the next.
-func digestOf(version string, v any, skipNull bool) (string, error) {
-	c := canonical{skipNull: skipNull, text: make([]byte, 0, 4096)}
-	if err := c.write(v); err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(c.text)
-	return version + hex.EncodeToString(sum[:]), nil
-}
-
 // canonical writes a value so that two values have the same text only if they
 // are equal: each piece has a letter for its type and, where it can vary, its
 // length; maps are in the order of their keys, and 1 and 1.0 are the same.
 type canonical struct {
 	skipNull bool
 	text     []byte
+}
+
+// digest hashes the text of v. That text is rota's own, because encoding/json
+// may change how it escapes from one release of Go to the next. What c wrote
+// before is overwritten.
+func (c *canonical) digest(version string, v any, skipNull bool) (string, error) {
+	c.skipNull, c.text = skipNull, c.text[:0]
+	if err := c.write(v); err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(c.text)
+	return version + hex.EncodeToString(sum[:]), nil
 }
 
 func (c *canonical) write(v any) error {

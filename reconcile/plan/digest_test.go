@@ -96,7 +96,7 @@ func TestCanonicalTextTellsValuesApart(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &v); err != nil {
 			t.Fatal(err)
 		}
-		digest, err := digestOf("x:", v, false)
+		digest, err := new(canonical).digest("x:", v, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,12 +105,12 @@ func TestCanonicalTextTellsValuesApart(t *testing.T) {
 		}
 		seen[digest] = text
 	}
-	a, _ := digestOf("", map[string]any{"x": int64(3)}, false)
-	b, _ := digestOf("", map[string]any{"x": float64(3)}, false)
+	a, _ := new(canonical).digest("", map[string]any{"x": int64(3)}, false)
+	b, _ := new(canonical).digest("", map[string]any{"x": float64(3)}, false)
 	if a != b {
 		t.Error("3 and 3.0 are one number, but have two digests")
 	}
-	if _, err := digestOf("", map[string]any{"x": []any{struct{}{}}}, false); err == nil || !strings.Contains(err.Error(), "x: ") {
+	if _, err := new(canonical).digest("", map[string]any{"x": []any{struct{}{}}}, false); err == nil || !strings.Contains(err.Error(), "x: ") {
 		t.Errorf("a value of no JSON type gives %v", err)
 	}
 }

@@ -34,7 +34,7 @@ func Lost(applied, live *unstructured.Unstructured) []LostField {
 	if metadata, ok := applied.Object["metadata"].(map[string]any); ok {
 		// Every other field of metadata is identity, or the server's own.
 		w.path = append(w.path, step{field: "metadata"})
-		under := below(roots, "metadata")
+		under := appendBelow(nil, roots, "metadata")
 		for _, name := range []string{"annotations", "finalizers", "labels", "ownerReferences"} {
 			if value, ok := metadata[name]; ok {
 				w.field(name, value, under)
@@ -106,7 +106,8 @@ func newWalker(live *unstructured.Unstructured) *walker {
 
 func (w *walker) field(name string, value any, ours []branch) {
 	w.path = append(w.path, step{field: name})
-	w.value(value, below(ours, name))
+	var few [2]branch
+	w.value(value, appendBelow(few[:0], ours, name))
 	w.path = w.path[:len(w.path)-1]
 }
 
@@ -237,9 +238,8 @@ func (w *walker) liveValue() any {
 	return v
 }
 
-// below returns the children of branches at a field, never nil ones.
-func below(branches []branch, field string) []branch {
-	var out []branch
+// appendBelow appends the children of branches at a field, never nil ones.
+func appendBelow(out, branches []branch, field string) []branch {
 	for _, b := range branches {
 		if child, ok := b["f:"+field]; ok {
 			fields, _ := child.(map[string]any)

@@ -34,8 +34,9 @@ type Intended struct {
 // Job wait for ever.
 func Intend(objects []schema.Object, o Options) ([]Intended, error) {
 	out := make([]Intended, 0, len(objects))
+	var c canonical
 	for _, obj := range objects {
-		one, err := intend(obj, o)
+		one, err := intend(obj, o, &c)
 		if err != nil {
 			return nil, fmt.Errorf("digesting %s: %w", obj.Key(), err)
 		}
@@ -44,13 +45,13 @@ func Intend(objects []schema.Object, o Options) ([]Intended, error) {
 	return out, nil
 }
 
-func intend(obj schema.Object, o Options) (Intended, error) {
+func intend(obj schema.Object, o Options, c *canonical) (Intended, error) {
 	key := obj.Key()
 	d := newDraft(obj.Unstructured)
 	in := Intended{Object: schema.Object{Unstructured: &unstructured.Unstructured{Object: d.root}, Origin: obj.Origin}}
 	switch {
 	case key.IsJob():
-		digest, err := RunDigest(obj.Unstructured)
+		digest, err := c.runDigest(obj.Unstructured)
 		if err != nil {
 			return Intended{}, err
 		}
@@ -68,7 +69,7 @@ func intend(obj schema.Object, o Options) (Intended, error) {
 	if o.SetID != "" {
 		d.labels[schema.ApplySetPartOf] = o.SetID
 	}
-	digest, err := digestOf("o1:", d.root, false)
+	digest, err := c.digest("o1:", d.root, false)
 	if err != nil {
 		return Intended{}, err
 	}
