@@ -119,3 +119,16 @@ func Recorded(a Action) bool {
 	}
 	return false
 }
+
+// Deletion says how a Job is deleted.
+type Deletion int
+
+const (
+	// DeleteUnreleased deletes a Job only if nothing changed it since it was
+	// read: it may have been released meanwhile.
+	DeleteUnreleased Deletion = iota
+	// DeleteReplaced deletes a Job after its Pods.
+	DeleteReplaced
+	// DeleteFinished deletes a Job and lets its Pods follow.
+	DeleteFinished
+)

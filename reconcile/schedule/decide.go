@@ -204,7 +204,7 @@ func (d *decider) committed(run Run) {
 			continue
 		}
 		free = false
-		if d.spec.Policy == batchv1.ReplaceConcurrent && !other.Deleting && !other.Prepared {
+		if d.spec.Policy == batchv1.ReplaceConcurrent && !other.Deleting && !other.Prepared && !other.Stranger {
 			d.do(Stop{Run: other, For: run.Name})
 		}
 	}
@@ -416,7 +416,7 @@ func (d *decider) history() {
 	var done = map[batchv1.JobConditionType][]Run{}
 	for _, run := range d.state.Jobs {
 		// A run must be recorded before its Job, and with it its name, goes.
-		if run.Finished != "" && !run.Deleting && !d.inUse[run.UID] && !run.Slot.After(d.resolved) {
+		if run.Finished != "" && !run.Deleting && !run.Stranger && !d.inUse[run.UID] && !run.Slot.After(d.resolved) {
 			done[run.Finished] = append(done[run.Finished], run)
 		}
 	}

@@ -3,6 +3,7 @@ package schedule
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -80,6 +81,9 @@ type Run struct {
 	Native bool
 	// Unwatched is a run without our labels, whose changes are not seen.
 	Unwatched bool
+	// Stranger is a Job that status.active names and that is no run. It is in
+	// the way like one, and never touched.
+	Stranger bool
 }
 
 // Ref returns the reference to r.
@@ -118,31 +122,28 @@ func StateOf(v View) State {
 		s.Active = append(s.Active, Ref{UID: ref.UID, Name: ref.Name})
 	}
 	for _, job := range v.Jobs {
-		if run, ok := RunOf(cj, job); ok {
-			s.Jobs = append(s.Jobs, run)
+		run, ok := RunOf(cj, job)
+		if !ok {
+			if !slices.Contains(s.Active, run.Ref()) {
+				continue
+			}
+			run.Stranger, run.Prepared = true, false
 		}
+		s.Jobs = append(s.Jobs, run)
 	}
 	return s
 }
 
 // RunOf reads job as a run of cj, and reports whether it is one.
 func RunOf(cj *batchv1.CronJob, job *batchv1.Job) (Run, bool) {
-	slot, err := time.Parse(time.RFC3339, job.Annotations[AnnotationScheduled])
-	if err != nil || job.Namespace != cj.Namespace || job.Name != JobName(cj.Name, slot) {
-		return Run{}, false
-	}
 	controller := metav1.GetControllerOf(job)
 	native := controller != nil && controller.UID == cj.UID
 	watched := job.Labels[schema.LabelSchedule] == cj.Name
-	if !native && !(watched && owned(job, cj.UID)) {
-		return Run{}, false
-	}
 	prepared, marked := job.Annotations[schema.AnnotationPrepared]
 	run := Run{
 		Name:      job.Name,
 		UID:       job.UID,
 		Version:   job.ResourceVersion,
-		Slot:      slot,
 		Prepared:  marked && !native,
 		Withdrawn: prepared == PreparedWithdrawn,
 		Suspended: job.Spec.Suspend != nil && *job.Spec.Suspend,
@@ -161,7 +162,12 @@ func RunOf(cj *batchv1.CronJob, job *batchv1.Job) (Run, bool) {
 	if run.Finished == batchv1.JobComplete && job.Status.CompletionTime != nil {
 		run.FinishedAt = job.Status.CompletionTime.Time
 	}
-	return run, true
+	slot, err := time.Parse(time.RFC3339, job.Annotations[AnnotationScheduled])
+	if err != nil || job.Namespace != cj.Namespace || job.Name != JobName(cj.Name, slot) {
+		return run, false
+	}
+	run.Slot = slot
+	return run, native || (watched && owned(job, cj.UID))
 }
 
 func owned(job *batchv1.Job, uid types.UID) bool {
