@@ -1,8 +1,6 @@
 package examples
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -256,16 +254,17 @@ func renderExample(t *testing.T, repository, path string) render.Result {
 	return result
 }
 
-// container returns the first container of a Job or CronJob.
+// container returns the first container of a Job or CronJob, not a copy.
 func container(t *testing.T, object schema.Object) map[string]any {
 	t.Helper()
 	path := []string{"spec", "template", "spec", "containers"}
 	if object.GetKind() == "CronJob" {
 		path = append([]string{"spec", "jobTemplate"}, path...)
 	}
-	list, ok, err := unstructured.NestedSlice(object.Object, path...)
-	if err != nil || !ok || len(list) == 0 {
-		t.Fatalf("%s has no containers: %v", object.Key(), errors.Join(err, fmt.Errorf("found %t", ok)))
+	found, _, err := unstructured.NestedFieldNoCopy(object.Object, path...)
+	list, ok := found.([]any)
+	if !ok || len(list) == 0 {
+		t.Fatalf("%s has no containers: %v", object.Key(), err)
 	}
 	return list[0].(map[string]any)
 }
