@@ -87,7 +87,7 @@ type Loop struct {
 	report    status.Report
 	published *status.Status
 	applied   map[schema.Key]string
-	retry     backoff
+	retry     pace
 }
 
 // NewLoop returns a Loop for one Sync.
@@ -217,12 +217,12 @@ func jitter(d time.Duration) time.Duration {
 	return d + time.Duration((rand.Float64()-0.5)*0.2*float64(d))
 }
 
-// backoff spaces retries from a second to five minutes.
-type backoff struct{ last time.Duration }
+// pace spaces retries from a second to five minutes.
+type pace struct{ last time.Duration }
 
-func (b *backoff) next() time.Duration {
+func (b *pace) next() time.Duration {
 	b.last = min(max(time.Second, 2*b.last), 5*time.Minute)
 	return b.last
 }
 
-func (b *backoff) reset() { b.last = 0 }
+func (b *pace) reset() { b.last = 0 }

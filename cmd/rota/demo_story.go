@@ -66,40 +66,48 @@ func (d *demo) run(ctx context.Context) error {
 	d.kubeconfig = kubernetes.Kubeconfig
 	d.note("ready after %s: KUBECONFIG=%s", since(started), d.kubeconfig)
 
-	ctx, stop := context.WithCancel(ctx)
-	running := make(chan error, 1)
-	if err := d.prepare(ctx, kubernetes.Config(), running); err != nil {
-		stop()
+	run, err := d.prepare(kubernetes.Config())
+	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		// Whatever ends the controller early ends the story, with its reason.
+		stop(run(ctx))
+	}()
 	err = d.tell(ctx)
 	if err == nil && !d.once {
 		d.invite()
 		<-ctx.Done()
 	}
-	stop()
-	return errors.Join(err, <-running)
+	stop(nil)
+	<-ended
+	return err
 }
 
-// prepare makes the repository and starts the controller on it.
-func (d *demo) prepare(ctx context.Context, cfg *rest.Config, running chan<- error) error {
-	var err error
+// prepare makes the repository and returns what runs the controller on it.
+func (d *demo) prepare(cfg *rest.Config) (run func(context.Context) error, err error) {
 	if d.client, err = kubernetes.NewForConfig(cfg); err != nil {
-		return err
+		return nil, err
 	}
 	d.say("Making a git repository from the examples, and running rota on it.")
 	if d.repository, err = newDemoRepository(d.dir, examples.FS, "hello", "expansion", "jinja"); err != nil {
-		return err
+		return nil, err
 	}
 	log, err := os.Create(filepath.Join(d.dir, "rota.log"))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	rotaLog := slog.New(slog.NewTextHandler(log, nil))
+	hush(rotaLog)
 	d.rounds = make(chan round, 1000)
 	rt := controller{
 		kube: &kube{kubeconfig: d.kubeconfig}, namespace: cluster.DefaultNamespace, allowLocal: true,
 		lease: cluster.LeaseOptions{LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second},
-		log:   slog.New(slog.NewTextHandler(log, nil)),
+		log:   rotaLog,
 		onSync: func(r status.Report, s status.Status) {
 			select {
 			case d.rounds <- round{r, s}:
@@ -111,11 +119,10 @@ func (d *demo) prepare(ctx context.Context, cfg *rest.Config, running chan<- err
 	s.Spec.Source.Git = &schema.GitSource{URL: "file://" + d.repository.bare, Branch: "main"}
 	s.Spec.Interval.Duration = time.Second
 	s.SetDefaults()
-	go func() {
+	return func(ctx context.Context) error {
 		defer log.Close()
-		running <- rt.run(ctx, s)
-	}()
-	return nil
+		return rt.run(ctx, s)
+	}, nil
 }
 
 // tell goes through the story, step by step.
@@ -134,7 +141,7 @@ func (d *demo) tell(ctx context.Context) error {
 		within, cancel := context.WithTimeoutCause(ctx, d.patience, fmt.Errorf("nothing for %s", d.patience))
 		err := s.do(within)
 		if err != nil && within.Err() != nil {
-			err = errors.Join(context.Cause(within), err)
+			err = fmt.Errorf("%w: %w", context.Cause(within), err)
 		}
 		cancel()
 		if err != nil {

@@ -36,6 +36,7 @@ in force.`,
 				return exit(2, err)
 			}
 			rt.log = log
+			hush(log.WithGroup("kubernetes"))
 			switch {
 			case (config == "") == (dir == ""):
 				return exit(2, errors.New("say either --config FILE or --dir PATH"))

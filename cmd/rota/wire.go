@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/source"
@@ -131,7 +132,14 @@ func (t *target) open(cfg *rest.Config, contextNamespace string, log *slog.Logge
 	return c.Set(cluster.SetOptions{Sync: t.sync, Namespace: namespace}), nil
 }
 
+// hush sends what the Kubernetes libraries log to log: they would write to
+// stderr in a format of their own, in the middle of ours.
+func hush(log *slog.Logger) {
+	klog.SetSlogLogger(log)
+}
+
 // quiet is the logger of verbs that say everything on stdout.
 func quiet(c *cobra.Command) *slog.Logger {
+	hush(slog.New(slog.DiscardHandler))
 	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
 }

@@ -91,11 +91,12 @@ func (t *term) run(ctx context.Context, client kubernetes.Interface) (bool, erro
 	// that the Lease is held while anything is still being written.
 	elect, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	lock := &lateRelease{term: t, Interface: &resourcelock.LeaseLock{
+	lease := &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: t.options.Namespace, Name: t.options.Name},
 		Client:     client.CoordinationV1(),
 		LockConfig: resourcelock.ResourceLockConfig{Identity: t.options.Identity},
-	}}
+	}
+	lock := &lateRelease{term: t, Interface: namespacedLock{Interface: lease, client: client, namespace: t.options.Namespace}}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock:            lock,
 		LeaseDuration:   t.options.LeaseDuration,
