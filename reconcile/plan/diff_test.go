@@ -28,6 +28,8 @@ func TestDiffShowsWhatAReaderMustKnowAndNoSecret(t *testing.T) {
 		{"the copy that kubectl keeps in an annotation is dropped from Secrets",
 			"apiVersion: v1\nkind: Secret\nmetadata: {name: s, annotations: {kubectl.kubernetes.io/last-applied-configuration: 'hunter2', x: w}}\ndata: {a: b2xk}\n",
 			"apiVersion: v1\nkind: Secret\nmetadata: {name: s, annotations: {x: z}}\ndata: {a: b2xk}\n", []string{"-    x: w", "+    x: z"}, []string{"hunter2", "last-applied"}},
+		{"the copy that kubectl keeps is dropped after the change too", "",
+			"apiVersion: v1\nkind: Secret\nmetadata: {name: s, annotations: {kubectl.kubernetes.io/last-applied-configuration: 'hunter2'}}\n", []string{"+kind: Secret"}, []string{"hunter2", "last-applied"}},
 		{"a Secret of another API is no Secret", "", "apiVersion: example.com/v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: shown}\n", []string{"shown"}, nil},
 		{"a Secret that becomes something else is masked on both sides", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: b2xk}\n", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\ndata: {a: b2xk}\n", []string{"'***'"}, []string{"b2xk"}},
 	}

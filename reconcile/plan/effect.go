@@ -61,7 +61,7 @@ func changeEffect(in Intended, live *unstructured.Unstructured, input *Input, wa
 	if list := fieldList(changes, in.GetKind() == "Secret"); list != "" {
 		effect += " (" + list + ")"
 	} else if len(waiting) == 0 {
-		effect += " (a field is removed)"
+		effect += " (a field is no longer set, or is set to what it already is)"
 	}
 	if len(waiting) > 0 {
 		effect += "; " + strings.Join(waiting, ", ") + " takes effect with the next run (a Job that exists cannot change it)"

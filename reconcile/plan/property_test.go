@@ -25,7 +25,7 @@ func worlds(t *testing.T, check func(t *testing.T, r *rand.Rand, in Input)) {
 		}
 	}
 	r := rand.New(rand.NewPCG(seed, 1))
-	for i := range 200 {
+	for i := range 120 {
 		check(t, r, randomInput(t, r))
 		if t.Failed() {
 			t.Fatalf("world %d; repeat with PLAN_SEED=%d", i, seed)
