@@ -93,8 +93,8 @@ var validationRules = []Rule{
 	{"R067", "Unknown time zone", "spec.timeZone is a name of the IANA database, such as Europe/Berlin or Etc/UTC. Abbreviations like CEST and the word Local are refused."},
 	{"R068", "Time zone inside the schedule", "TZ= and CRON_TZ= inside a schedule were never supported and are refused by the API server. Use spec.timeZone."},
 	{"R069", "Starting deadline that skips runs", "With a startingDeadlineSeconds of less than 10 the cluster's own controller, which looks every 10 seconds, may start nothing at all; 0 lets every run be late. A negative one is refused."},
-	{"R070", "Unknown word in a field", "The field takes one of a few words, written exactly so."},
+	{"R070", "Unknown word in a field", "The field takes one of a few words, written exactly so, capitals included. The API server refuses anything else; the message lists the words."},
 	{"R071", "Pod without a container", "A Pod template needs at least one container, each with a name that is unique in the Pod, and an image."},
-	{"R072", "Field that is missing", "The API server refuses the object without this field."},
+	{"R072", "Field that is missing", "The API server refuses the object without this field. Add it; `kubectl explain` says what it takes."},
 	{"R073", "Value of a wrong type or range", "The field takes another type, or the number is out of its range."},
 }

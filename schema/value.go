@@ -217,8 +217,12 @@ func ScalarValue(n *yaml.Node) (any, error) {
 // fraction or exponent: kubectl reads YAML by way of JSON, where 1e3 and 1000
 // are the same.
 func jsonNumber(f float64) any {
-	if f == math.Trunc(f) && f >= math.MinInt64 && f < math.MaxInt64 {
-		return int64(f)
+	if f != math.Trunc(f) || math.Abs(f) >= 1e21 {
+		return f
+	}
+	// The shortest digits, not the exact ones, are what JSON has.
+	if i, err := strconv.ParseInt(strconv.FormatFloat(f, 'f', -1, 64), 10, 64); err == nil {
+		return i
 	}
 	return f
 }
@@ -341,6 +345,16 @@ func plainNumber(text string) any {
 	if plainFloat.MatchString(digits) {
 		if f, err := strconv.ParseFloat(digits, 64); err == nil {
 			return f
+		}
+	}
+	// Oddities such as 0b+1 and 0b-1, which kubectl's reader takes.
+	if rest, ok := strings.CutPrefix(digits, "0b"); ok {
+		if i, err := strconv.ParseInt(rest, 2, 64); err == nil {
+			return i
+		}
+	} else if rest, ok := strings.CutPrefix(digits, "-0b"); ok {
+		if i, err := strconv.ParseInt("-"+rest, 2, 64); err == nil {
+			return i
 		}
 	}
 	return text

@@ -1,0 +1,98 @@
+package schema
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const goodSync = `apiVersion: rota.dev/v1alpha1
+kind: Sync
+metadata: {name: batch}
+spec:
+  source:
+    git: {url: "https://git.example.com/batch.git", branch: main, path: overlays/prod}
+`
+
+func TestSyncHasItsDefaults(t *testing.T) {
+	syncs, err := DecodeSyncs("rota.yaml", []byte(goodSync+"---\n"+strings.Replace(goodSync, "batch}", "other}", 1)+"  prune: {enabled: false, maxPercent: 100}\n  interval: 30s\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	enabled, percent := true, int64(50)
+	want := Sync{
+		APIVersion: APIVersion, Kind: "Sync", Metadata: Metadata{Name: "batch"}, Origin: Origin{File: "rota.yaml", Line: 1, Column: 1},
+		Spec: SyncSpec{
+			Source:   SyncSource{Git: &GitSource{URL: "https://git.example.com/batch.git", Branch: "main", Path: "overlays/prod"}},
+			Interval: Duration{time.Minute}, Timeout: Duration{5 * time.Minute}, Target: SyncTarget{Namespace: "default"},
+			Scheduler: SchedulerEmbedded, Drift: DriftCorrect, Prune: SyncPrune{Enabled: &enabled, MaxPercent: &percent},
+		},
+	}
+	if diff := cmp.Diff(want, syncs[0]); diff != "" {
+		t.Error(diff)
+	}
+	if s := syncs[1].Spec; s.PruneEnabled() || s.MaxPrunePercent() != 100 || s.Interval.Duration != 30*time.Second {
+		t.Errorf("what is written must win over the defaults: %+v", s)
+	}
+}
+
+func TestFaultsOfASyncAreFoundWhereTheyStand(t *testing.T) {
+	for _, test := range []struct {
+		name, old, new string
+		want           []string
+	}{
+		{"an unknown field", "path: ov", "pat: ov", []string{`rota.yaml:6:68: spec.source.git: unknown field "pat" (did you mean "path"?) [R019]`}},
+		{"no name", "{name: batch}", "{}", []string{"rota.yaml:3:11: metadata.name: the Sync has no name [R020]"}},
+		{"a name with capitals", "batch}", "Batch}", []string{`rota.yaml:3:18: metadata.name: "Batch" is no name for a Sync [R020]`}},
+		{"two references", "branch: main", "branch: main, tag: v1", []string{"rota.yaml:6:81: spec.source.git.tag: branch and tag exclude each other [R020]"}},
+		{"a short hash", "branch: main", "commit: 3f2c1ab", []string{`rota.yaml:6:68: spec.source.git.commit: "3f2c1ab" is no full hash [R020]`}},
+		{"a reference that looks like a flag", "branch: main", "branch: --upload-pack=x", []string{`rota.yaml:6:68: spec.source.git.branch: "--upload-pack=x" is no name of a branch [R020]`}},
+		{"a path that leaves the root", "overlays/prod", "../x", []string{`rota.yaml:6:80: spec.source.git.path: "../x" is no path inside the root [R020]`}},
+		{"no source", "git: {", "gti: {", []string{`rota.yaml:6:5: spec.source: unknown field "gti" (did you mean "git"?) [R019]`, "rota.yaml:6:5: spec.source: wants git or directory, and has none [R020]"}},
+		{"another kind", "kind: Sync", "kind: Job", []string{`rota.yaml:2:7: kind: wants Sync, not "Job" [R021]`}},
+		{"many faults at once", "  source:", "  interval: 5\n  drift: correct\n  scheduler: x\n  prune: {maxPercent: 101}\n  target: {namespace: A, kinds: [job], namespaces: [b, C], serviceAccount: a/}\n  source:", []string{
+			`rota.yaml:5:13: spec.interval: "5" is no duration; write it as 90s, 5m or 1h30m [R020]`,
+			`rota.yaml:9:23: spec.target.namespace: "A" is no name of a namespace [R020]`,
+			`rota.yaml:9:56: spec.target.namespaces[1]: "C" is no name of a namespace [R020]`,
+			`rota.yaml:9:34: spec.target.kinds[0]: "job" is no kind [R020]`,
+			`rota.yaml:9:76: spec.target.serviceAccount: "a/" is no service account [R020]`,
+			`rota.yaml:7:14: spec.scheduler: "x" is none of Embedded, Cluster [R020]`,
+			`rota.yaml:6:10: spec.drift: "correct" is none of Correct, Report (did you mean "Correct"?) [R020]`,
+			"rota.yaml:5:13: spec.interval: 0s is too short [R020]",
+			"rota.yaml:8:23: spec.prune.maxPercent: 101 is no percentage [R020]",
+		}},
+		{"a wrong type", "branch: main", "branch: [main]", []string{"rota.yaml:6:68: spec.source.git.branch: wants a text, not a list [R019]"}},
+		{"a branch that YAML reads as a number", "branch: main", "branch: 1.10", []string{"rota.yaml:6:68: spec.source.git.branch: wants a text, not 1.10 [R019]"}},
+		{"credentials by halves", "branch: main", "credentials: {usernameFile: u}", []string{"rota.yaml:6:73: spec.source.git.credentials: usernameFile and passwordFile go together [R020]"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := strings.Replace(goodSync, test.old, test.new, 1)
+			_, err := DecodeSyncs("rota.yaml", []byte(text))
+			var got []string
+			for _, p := range Problems(err) {
+				line, _, _ := strings.Cut(p.Error(), "\n")
+				got = append(got, line)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	if _, err := DecodeSyncs("rota.yaml", []byte(goodSync+"---\n"+goodSync)); err == nil || !strings.Contains(err.Error(), "another Sync is named batch") {
+		t.Errorf("two Syncs of one name: %v", err)
+	}
+	if _, err := DecodeSyncs("rota.yaml", []byte("# nothing\n")); err == nil {
+		t.Error("an empty file must be an error")
+	}
+}
+
+func TestNearestFindsTypingErrorsOnly(t *testing.T) {
+	known := []string{"template", "inline", "parameters"}
+	for name, want := range map[string]string{"templat": "template", "tepmlate": "template", "Template": "template", "parameter": "parameters", "xyz": "", "": ""} {
+		if got := Nearest(name, known); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
