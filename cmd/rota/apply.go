@@ -100,6 +100,10 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	if err != nil {
 		return exit(2, err)
 	}
+	report := status.Report{Sync: to.sync, Attempted: tree.Revision, InForce: tree.Revision, Warnings: warnings, Plan: p, Outcomes: outcomes, Now: time.Now()}
+	if err := (records{set}).PublishStatus(ctx, status.Summarize(report, nil)); err != nil {
+		return exit(2, err)
+	}
 	if failed := reportOutcomes(c, p, outcomes); failed > 0 {
 		return exit(1, fmt.Errorf("%d of %d objects failed or were refused; the rest is applied", failed, len(p.Changes)))
 	}

@@ -20,19 +20,20 @@ var layers = map[string]struct {
 	may []string
 	why string
 }{
-	"schema":                  {nil, "the words that everybody speaks depend on nobody"},
-	"render":                  {[]string{"schema", "render/expand", "render/overlay"}, "pure: a tree in, objects out"},
-	"render/expand":           {[]string{"schema"}, "pure: templates know nothing of trees and clusters"},
-	"render/overlay":          {[]string{"schema"}, "isolates kustomize, with its global state and its network"},
-	"reconcile":               {[]string{"schema", "render", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "the loops see edges only through interfaces; cmd wires them"},
-	"reconcile/plan":          {[]string{"schema", "reconcile/schedule"}, "pure: decides, so it must be testable without a cluster"},
-	"reconcile/schedule":      {[]string{"schema"}, "pure: decides, so it must be testable without a clock"},
-	"reconcile/status":        {[]string{"schema", "reconcile/plan", "reconcile/schedule"}, "pure: summarizes what the decisions and edges report"},
-	"reconcile/source":        {[]string{"schema", "render"}, "an edge: delivers the core's Tree, knows no other edge"},
-	"reconcile/cluster":       {[]string{"schema", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "an edge and the only writer: knows no other edge"},
-	"reconcile/cluster/local": {nil, "starts the local cluster for the demo and the tests; runs programs, so nothing else may import it"},
-	"examples":                {nil, "files, embedded for the demo"},
-	"cmd/rota":                {[]string{"..."}, "wires everything"},
+	"schema":                            {nil, "the words that everybody speaks depend on nobody"},
+	"render":                            {[]string{"schema", "render/expand", "render/overlay"}, "pure: a tree in, objects out"},
+	"render/expand":                     {[]string{"schema"}, "pure: templates know nothing of trees and clusters"},
+	"render/overlay":                    {[]string{"schema"}, "isolates kustomize, with its global state and its network"},
+	"reconcile":                         {[]string{"schema", "render", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "the loops see edges only through interfaces; cmd wires them"},
+	"reconcile/plan":                    {[]string{"schema", "reconcile/schedule"}, "pure: decides, so it must be testable without a cluster"},
+	"reconcile/schedule":                {[]string{"schema"}, "pure: decides, so it must be testable without a clock"},
+	"reconcile/status":                  {[]string{"schema", "reconcile/plan", "reconcile/schedule"}, "pure: summarizes what the decisions and edges report"},
+	"reconcile/source":                  {[]string{"schema", "render"}, "an edge: delivers the core's Tree, knows no other edge"},
+	"reconcile/cluster":                 {[]string{"schema", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "an edge and the only writer: knows no other edge"},
+	"reconcile/cluster/local/localtest": {[]string{"reconcile/cluster/local"}, "gives tests an API server"},
+	"reconcile/cluster/local":           {nil, "starts the local cluster for the demo and the tests; runs programs, so nothing else may import it"},
+	"examples":                          {nil, "files, embedded for the demo"},
+	"cmd/rota":                          {[]string{"..."}, "wires everything"},
 }
 
 // outside says which packages may import a dependency that must stay isolated.
