@@ -104,108 +104,125 @@ func (d *Directory) read(ctx context.Context) (m *memory, steady bool, err error
 			"Correct the path, or the permissions of the folder.", err)
 	}
 	defer root.Close()
-	s := &scan{ctx: ctx, root: root, limits: d.limits, seen: map[string]fs.FileInfo{}}
-	top, err := s.folder(".", 0)
+	s := &scan{ctx: ctx, root: root, limits: d.limits}
+	top, err := s.folder(root, ".", 0)
 	if err != nil {
 		return nil, false, err
 	}
 	steady, err = s.steady()
-	if err != nil || !steady {
-		return nil, false, err
-	}
-	if steady = d.same(root); !steady {
-		return nil, false, nil
-	}
-	return &memory{root: top, kubelet: true}, true, nil
+	return &memory{root: top, kubelet: true}, steady, err
 }
 
-// same reports whether the path still leads to root, for it may be a link that
-// was turned to another folder.
-func (d *Directory) same(root *os.Root) bool {
-	now, err := os.Stat(d.path)
-	if err != nil {
-		return false
-	}
-	then, err := root.Stat(".")
-	return err == nil && os.SameFile(now, then)
-}
-
-// scan reads a folder into nodes.
+// scan reads a folder into nodes. It opens each folder once and names what is
+// in it from there, for every step of a longer path would cost a system call.
 type scan struct {
 	ctx    context.Context
 	root   *os.Root
 	limits Limits
 	files  int
 	bytes  int64
-	order  []string
-	seen   map[string]fs.FileInfo
+	seen   []listing
 }
 
-// note remembers how a file looked before it was read.
-func (s *scan) note(name string, about fs.FileInfo) {
-	s.order = append(s.order, name)
-	s.seen[name] = about
+// listing is how a folder and what is in it looked before it was read.
+type listing struct {
+	name  string
+	files []looks
+}
+
+type looks struct {
+	name string
+	info fs.FileInfo
 }
 
 // steady reports whether everything that was read still looks the same.
 func (s *scan) steady() (bool, error) {
-	for _, name := range s.order {
+	for _, l := range s.seen {
 		if s.ctx.Err() != nil {
 			return false, context.Cause(s.ctx)
 		}
-		now, err := s.root.Lstat(name)
-		if err != nil {
-			return false, nil
-		}
-		then := s.seen[name]
-		if !os.SameFile(now, then) || now.Mode() != then.Mode() || !now.ModTime().Equal(then.ModTime()) ||
-			now.Mode().IsRegular() && now.Size() != then.Size() {
+		if !l.steady(s.root) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-func (s *scan) folder(name string, depth int) (*node, error) {
+func (l listing) steady(root *os.Root) bool {
+	here, err := root.OpenRoot(l.name)
+	if err != nil {
+		return false
+	}
+	defer here.Close()
+	for _, f := range l.files {
+		now, err := here.Lstat(f.name)
+		if err != nil || !os.SameFile(now, f.info) || now.Mode() != f.info.Mode() ||
+			!now.ModTime().Equal(f.info.ModTime()) || now.Mode().IsRegular() && now.Size() != f.info.Size() {
+			return false
+		}
+	}
+	return true
+}
+
+// folder reads the folder that here is; name is its path from the root.
+func (s *scan) folder(here *os.Root, name string, depth int) (*node, error) {
 	if s.ctx.Err() != nil {
 		return nil, context.Cause(s.ctx)
 	}
 	if depth > maxDepth {
 		return nil, problem(ruleName, name, fmt.Sprintf("the folder is nested more than %d deep", maxDepth), "Flatten the folders.", nil)
 	}
-	f, err := s.root.Open(name)
+	about, err := here.Lstat(".")
 	if err != nil {
 		return s.unreadable(name, err)
 	}
-	defer f.Close()
-	about, err := f.Stat()
+	// A folder's own time changes with every name that comes or goes.
+	l := listing{name: name, files: []looks{{".", about}}}
+	entries, err := s.names(here)
 	if err != nil {
-		return s.unreadable(name, err)
-	}
-	s.note(name, about)
-	entries, err := f.ReadDir(s.limits.Files - s.files + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
 		return s.unreadable(name, err)
 	}
 	n := &node{kind: kindFolder, children: make([]child, 0, len(entries))}
-	for _, e := range entries {
-		if e.Name() == ".git" {
+	for _, base := range entries {
+		if base == ".git" {
 			continue
 		}
 		if s.files++; s.files > s.limits.Files {
 			return nil, tooManyFiles(s.limits.Files)
 		}
-		c := child{name: e.Name()}
-		if why := badName(e.Name()); why != "" {
-			c.name = strconv.QuoteToASCII(e.Name())
+		c, full := child{name: base}, path.Join(name, base)
+		if why := badName(base); why != "" {
+			c.name = strconv.QuoteToASCII(base)
 			c.node = fault(ruleName, path.Join(name, c.name), "the name of the file "+why, "Rename the file.")
-		} else if c.node, err = s.node(path.Join(name, e.Name()), depth); err != nil {
-			return nil, err
+		} else if about, err := here.Lstat(base); err != nil {
+			if c.node, err = s.unreadable(full, err); err != nil {
+				return nil, err
+			}
+		} else {
+			l.files = append(l.files, looks{base, about})
+			if c.node, err = s.node(here, about, full, depth); err != nil {
+				return nil, err
+			}
 		}
 		n.children = append(n.children, c)
 	}
 	n.sort()
+	s.seen = append(s.seen, l)
 	return n, nil
+}
+
+// names lists here, one name more than there may be at most.
+func (s *scan) names(here *os.Root) ([]string, error) {
+	f, err := here.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(s.limits.Files - s.files + 2)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return names, err
 }
 
 // unreadable makes a fault of what is there and cannot be read; what is gone
@@ -221,27 +238,28 @@ func (s *scan) unreadable(name string, err error) (*node, error) {
 	return nil, fmt.Errorf("reading %s: %w", name, err)
 }
 
-func (s *scan) node(name string, depth int) (*node, error) {
-	about, err := s.root.Lstat(name)
-	if err != nil {
-		return s.unreadable(name, err)
-	}
+// node reads what about describes in the folder here; name is its path from
+// the root.
+func (s *scan) node(here *os.Root, about fs.FileInfo, name string, depth int) (*node, error) {
 	switch about.Mode().Type() {
 	case fs.ModeDir:
-		return s.folder(name, depth+1)
+		below, err := here.OpenRoot(about.Name())
+		if err != nil {
+			return s.unreadable(name, err)
+		}
+		defer below.Close()
+		return s.folder(below, name, depth+1)
 	case fs.ModeSymlink:
-		s.note(name, about)
-		target, err := s.root.Readlink(name)
+		target, err := here.Readlink(about.Name())
 		if err != nil {
 			return s.unreadable(name, err)
 		}
 		return &node{kind: kindLink, target: filepath.ToSlash(target)}, nil
 	case 0:
-		s.note(name, about)
 		if about.Size() > s.limits.FileBytes {
 			return tooLarge(name, about.Size(), s.limits.FileBytes), nil
 		}
-		return s.file(name)
+		return s.file(here, about, name)
 	}
 	return fault(ruleContent, name, fmt.Sprintf("it is no file but a %s, which is not read", special(about.Mode())), "Move it out of the folder."), nil
 }
@@ -258,27 +276,26 @@ func special(m fs.FileMode) string {
 	return "special file"
 }
 
-func (s *scan) file(name string) (*node, error) {
+func (s *scan) file(here *os.Root, about fs.FileInfo, name string) (*node, error) {
 	// Without O_NONBLOCK a pipe put in the place of the file between two
 	// looks would hold the fetch for ever.
-	f, err := s.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := here.OpenFile(about.Name(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return s.unreadable(name, err)
 	}
 	defer f.Close()
-	if about, err := f.Stat(); err != nil || !about.Mode().IsRegular() {
-		return nil, fmt.Errorf("reading %s: it changed", name)
+	if now, err := f.Stat(); err != nil || !os.SameFile(now, about) {
+		return nil, fmt.Errorf("reading %s: it was replaced meanwhile", name)
 	}
-	content, err := io.ReadAll(io.LimitReader(f, s.limits.FileBytes+1))
-	if err != nil {
-		return s.unreadable(name, err)
-	}
-	size := int64(len(content))
-	if size > s.limits.FileBytes {
-		return tooLarge(name, size, s.limits.FileBytes), nil
-	}
+	size := about.Size()
 	if s.bytes += size; s.bytes > s.limits.Bytes {
 		return nil, tooManyBytes(s.limits.Bytes)
+	}
+	content := make([]byte, size)
+	if _, err := io.ReadFull(f, content); err != nil {
+		// A file that has become shorter fails here; one that has become
+		// longer does not look the same afterwards.
+		return s.unreadable(name, err)
 	}
 	return &node{kind: kindFile, data: content, size: size}, nil
 }

@@ -378,3 +378,28 @@ func TestAWatchIgnoresItsNeighbours(t *testing.T) {
 		}
 	}
 }
+
+func TestAWatchForgetsARootThatWasTurnedAway(t *testing.T) {
+	base := t.TempDir()
+	for i := range 4 {
+		writeFile(t, filepath.Join(base, "trees", fmt.Sprint(i), "jobs/a.yaml"), "x")
+	}
+	current := filepath.Join(base, "current")
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notify.Close()
+	w := &watch{directory: newDirectory(t, current, ""), notify: notify}
+	for i := range 4 {
+		_ = os.Remove(current)
+		makeLink(t, current, fmt.Sprintf("trees/%d", i))
+		if err := w.begin(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The root with its folder, and the two folders above it.
+	if got := notify.WatchList(); len(got) != 4 {
+		t.Errorf("watched: %v", got)
+	}
+}

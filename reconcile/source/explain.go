@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"time"
@@ -75,8 +76,10 @@ func (g *Git) unreachable(err error) error {
 	var dns *net.DNSError
 	var network net.Error
 	var place *url.Error
+	closed := false
 	if errors.As(err, &place) {
 		err = place.Err
+		closed = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	}
 	text := quiet(err.Error(), g.auth.all()...)
 	switch {
@@ -85,7 +88,7 @@ func (g *Git) unreachable(err error) error {
 			"Give the CA that signed it as the source's CA bundle, or renew the certificate.", nil)
 	case errors.As(err, &dns):
 		return problem(ruleUnreachable, "", fmt.Sprintf("the host %s cannot be found: %s", g.at.host, text), "Correct the host, or check name resolution.", nil)
-	case errors.As(err, &network):
+	case closed || errors.As(err, &network):
 		return problem(ruleUnreachable, "", fmt.Sprintf("%s cannot be reached: %s", g.at.endpoint(), text),
 			"Check that the git server runs and that a connection to it is allowed; the fetch is tried again.", nil)
 	}

@@ -193,7 +193,8 @@ func (g *Git) Fetch(ctx context.Context, last string) (render.Tree, error) {
 	return render.Tree{}, g.explain(err)
 }
 
-func (g *Git) fetch(ctx context.Context, last string) (render.Tree, error) {
+func (g *Git) fetch(ctx context.Context, last string) (tree render.Tree, err error) {
+	defer recovered(&err)
 	w, err := g.dial(ctx)
 	if err != nil {
 		return render.Tree{}, err

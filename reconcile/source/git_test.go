@@ -1,13 +1,16 @@
 package source
 
 import (
+	"crypto/rand"
 	"encoding/pem"
 	"errors"
 	"io"
 	"io/fs"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -262,16 +265,16 @@ func TestGitSaysWhatIsWrongWithARepository(t *testing.T) {
 func TestGitObeysItsLimits(t *testing.T) {
 	each(t, func(t *testing.T, r *repository, o GitOptions) {
 		r.write("a.yaml", "a: 1\n")
-		r.write("data/zeros", strings.Repeat("0", 3<<20))
-		r.write("data/ones", strings.Repeat("1", 3<<20))
+		r.write("data/zeros", strings.Repeat("0", 600<<10))
+		r.write("data/ones", strings.Repeat("1", 600<<10))
 		r.commit("one")
-		o.Limits = Limits{Bytes: 4 << 20}
+		o.Limits = Limits{Bytes: 1 << 20}
 		_, err := newGit(t, o).Fetch(within10s(t), "")
-		refused(t, err, "R111", "4 MiB")
+		refused(t, err, "R111", "1 MiB")
 		o.Limits = Limits{Files: 3}
 		_, err = newGit(t, o).Fetch(within10s(t), "")
 		refused(t, err, "R111", "3 files")
-		o.Limits = Limits{FileBytes: 2 << 20}
+		o.Limits = Limits{FileBytes: 512 << 10}
 		tree, err := newGit(t, o).Fetch(within10s(t), "")
 		if err != nil {
 			t.Fatalf("a large file that nobody reads: %v", err)
@@ -280,7 +283,7 @@ func TestGitObeysItsLimits(t *testing.T) {
 			t.Error(err)
 		}
 		_, err = fs.ReadFile(tree.FS, "data/zeros")
-		refused(t, err, "R112", "data/zeros", "3145728")
+		refused(t, err, "R112", "data/zeros", "614400")
 	})
 }
 
@@ -303,4 +306,36 @@ func TestGitUnpacksDeltasAndLongHistories(t *testing.T) {
 			t.Errorf("%s has other content than its commit", revision)
 		}
 	})
+}
+
+func TestGitLeavesTheHistoryWhereItIs(t *testing.T) {
+	r := newRepository(t)
+	noise := make([]byte, 100<<10)
+	for range 10 {
+		if _, err := rand.Read(noise); err != nil {
+			t.Fatal(err)
+		}
+		r.write("a.bin", string(noise))
+		r.commit("more")
+	}
+	var sent atomic.Int64
+	s := serve(t, r, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			next.ServeHTTP(counted{w, &sent}, q)
+		})
+	})
+	fetched(t, newGit(t, GitOptions{URL: s.url(), AllowLocal: true}), "")
+	if got := sent.Load(); got > 200<<10 {
+		t.Errorf("%d bytes were sent for a revision of 100 KiB", got)
+	}
+}
+
+type counted struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return c.ResponseWriter.Write(p)
 }

@@ -63,14 +63,9 @@ type entry struct {
 	name    plumbing.Hash // of the base of a delta that goes by name
 }
 
-// unpack reads one packfile from r. What go-git's decoder panics at is an
-// error like any other garbage.
+// unpack reads one packfile from r.
 func unpack(r io.Reader, limits Limits) (p packed, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			p, err = nil, garbage(fmt.Errorf("decoding failed: %v", v))
-		}
-	}()
+	defer recovered(&err)
 	u := &unpacker{
 		scanner: packfile.NewScanner(r), limits: limits, left: limits.Bytes,
 		at: map[int64]*entry{}, named: map[plumbing.Hash]*entry{},
@@ -81,11 +76,11 @@ func unpack(r io.Reader, limits Limits) (p packed, err error) {
 	if err := u.resolve(); err != nil {
 		return nil, err
 	}
-	p = make(packed, len(u.named))
+	all := make(packed, len(u.named))
 	for name, e := range u.named {
-		p[name] = packedObject{e.kind, e.content}
+		all[name] = packedObject{e.kind, e.content}
 	}
-	return p, nil
+	return all, nil
 }
 
 func (u *unpacker) scan() error {

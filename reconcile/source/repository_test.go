@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
@@ -152,3 +153,23 @@ func refused(t testing.TB, err error, rule string, words ...string) {
 		}
 	}
 }
+
+// refusedAny checks that err is a problem of any kind.
+func refusedAny(t testing.TB, err error) {
+	t.Helper()
+	var p *schema.Problem
+	if !errors.As(err, &p) || p.Rule == "" || p.Mend == "" {
+		t.Errorf("got %v, want a problem", err)
+	}
+}
+
+// replace puts the content of the file from in the place of the file to.
+func replace(t testing.TB, to, from string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err := errors.Join(err, os.Remove(to), os.WriteFile(to, data, 0o444)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pemOf(b *pem.Block) []byte { return pem.EncodeToMemory(b) }

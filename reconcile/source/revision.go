@@ -68,11 +68,7 @@ type grower struct {
 
 // grow returns the snapshot of commit.
 func grow(from objects, commit plumbing.Hash, limits Limits) (m *memory, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			m, err = nil, garbage(fmt.Errorf("decoding failed: %v", v))
-		}
-	}()
+	defer recovered(&err)
 	content, size, err := from.read(commit, plumbing.CommitObject, maxObject)
 	if err != nil {
 		return nil, err
@@ -225,6 +221,15 @@ func tooManyFiles(most int) *schema.Problem {
 func tooManyBytes(most int64) *schema.Problem {
 	return problem(ruleBytes, "", fmt.Sprintf("the revision has more than %d MiB", most>>20),
 		"Give job definitions a repository of their own, or raise the limit.", nil)
+}
+
+// recovered makes an error of what go-git's decoders panic at, which crafted
+// answers have made them do more than once (CVE-2023-49568, CVE-2026-33762).
+// The function that defers it must return nothing else with an error.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = garbage(fmt.Errorf("decoding failed: %v", v))
+	}
 }
 
 // garbage says that a repository or a server answered what git does not. A

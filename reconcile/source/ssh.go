@@ -28,6 +28,7 @@ type sshWire struct {
 	out    io.Reader
 	stderr *tail
 	stop   func() bool
+	ended  chan struct{} // closed when the program has ended
 	asked  bool
 }
 
@@ -71,7 +72,16 @@ func (w *sshWire) start(path string) error {
 		return err
 	}
 	// parseAddress has refused every path that a quote could not contain.
-	return session.Start("git-upload-pack '" + path + "'")
+	if err := session.Start("git-upload-pack '" + path + "'"); err != nil {
+		return err
+	}
+	w.ended = make(chan struct{})
+	go func() {
+		defer close(w.ended)
+		// How it ended shows in what it said.
+		_ = session.Wait()
+	}()
+	return nil
 }
 
 func (w *sshWire) refs(context.Context) (*packp.AdvRefs, error) {
@@ -114,6 +124,13 @@ func (w *sshWire) close() {
 // said adds to err what the server's program wrote to its error output, which
 // is where git and the hosts explain themselves.
 func (w *sshWire) said(err error) error {
+	// The error output has its own way and can come after the end of the
+	// other one.
+	_ = w.in.Close()
+	select {
+	case <-w.ended:
+	case <-time.After(time.Second):
+	}
 	text := w.stderr.String()
 	if text == "" {
 		return err
