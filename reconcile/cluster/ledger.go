@@ -59,6 +59,8 @@ type ledger struct {
 	id     string
 	shards []*shard
 	where  map[schema.Key]int
+	// placing is set while a batch is being placed.
+	placing *placing
 }
 
 func (l *ledger) jobs() map[schema.Key]plan.Run {
@@ -82,10 +84,10 @@ func (s *Set) ledgerProblem(message string, cause error) *schema.Problem {
 // of the server. A shard that did not change is not decoded again.
 func (s *Set) loadLedger(p *parent, found map[string]*unstructured.Unstructured) (*ledger, *schema.Problem) {
 	prefix := "rota-ledger-" + s.options.Sync + "-"
-	if p == nil {
+	if p == nil || p.ledger == "" {
 		for name := range found {
 			if strings.HasPrefix(name, prefix) {
-				return nil, s.ledgerProblem("ConfigMap "+parentName(s.options.Sync)+", which says how many parts it has, is gone", nil)
+				return nil, s.ledgerProblem("ConfigMap "+parentName(s.options.Sync)+", which says how many parts it has, was gone", nil)
 			}
 		}
 		return &ledger{where: map[schema.Key]int{}}, nil
@@ -136,13 +138,15 @@ func (s *Set) record(ctx context.Context, put map[schema.Key]plan.Run, drop []sc
 	if s.ledgerBad != nil {
 		return s.ledgerBad
 	}
-	if err := s.updateParent(ctx, func(p *parent) bool { return p.object == nil }); err != nil {
+	recorded := ""
+	if p := s.currentParent(); p != nil && p.object != nil {
+		recorded = p.object.GetAnnotations()[annotationLedger]
+	}
+	if err := s.updateParent(ctx, func(p *parent) bool { return p.ledger != recorded }); err != nil {
 		return err
 	}
 	l := s.ledger
-	if l.id == "" {
-		l.id = s.currentParent().ledger
-	}
+	l.id = s.currentParent().ledger
 	work := map[int]map[schema.Key]*plan.Run{}
 	give := func(n int, key schema.Key, run *plan.Run) {
 		if work[n] == nil {
@@ -200,40 +204,46 @@ func (s *Set) dropLedger() {
 	}
 }
 
-// place returns a shard that has room for the first count of fresh; it opens
-// one if the last is full.
+// place returns the shard that takes the first count of fresh; it opens one if
+// the last is full. What it decides by is the average size of an entry, so that
+// a batch is encoded once to be placed and once to be written.
 func (l *ledger) place(fresh []schema.Key, put map[schema.Key]plan.Run) (n, count int, err error) {
-	for {
-		if len(l.shards) == 0 {
-			l.shards = append(l.shards, &shard{entries: map[schema.Key]entry{}})
-		}
-		n = len(l.shards) - 1
-		last := l.shards[n]
-		trial := &shard{entries: maps.Clone(last.entries), rest: last.rest}
-		for key := range l.where {
-			if _, there := trial.entries[key]; l.where[key] == n && !there {
-				trial.entries[key] = entry{Run: put[key]}
-			}
-		}
-		base := maps.Clone(trial.entries)
-		for count = len(fresh); count > 0; count /= 2 {
-			trial.entries = maps.Clone(base)
-			for _, key := range fresh[:count] {
-				trial.entries[key] = entry{Run: put[key]}
-			}
-			data, err := encodeShard(trial)
-			if err != nil {
-				return 0, 0, err
-			}
-			if len(data) <= shardFill {
-				return n, count, nil
-			}
-		}
-		if len(base) == 0 {
-			return n, 1, nil
-		}
+	if len(l.shards) == 0 {
 		l.shards = append(l.shards, &shard{entries: map[schema.Key]entry{}})
 	}
+	last := l.shards[len(l.shards)-1]
+	there := len(last.entries)
+	if l.placing != nil {
+		there = l.placing.used
+	} else {
+		trial := &shard{entries: maps.Clone(last.entries), rest: last.rest}
+		for _, key := range fresh {
+			trial.entries[key] = entry{Run: put[key]}
+		}
+		data, err := encodeShard(trial)
+		if err != nil {
+			return 0, 0, err
+		}
+		l.placing = &placing{room: shardFill * len(trial.entries) / len(data)}
+	}
+	if there >= l.placing.room {
+		l.shards = append(l.shards, &shard{entries: map[schema.Key]entry{}})
+		there = 0
+	}
+	count = min(len(fresh), max(1, l.placing.room-there))
+	l.placing.used = there + count
+	if count == len(fresh) {
+		l.placing = nil
+	}
+	return len(l.shards) - 1, count, nil
+}
+
+// placing is a batch of entries on its way into shards.
+type placing struct {
+	// room is how many entries of its average size a shard takes.
+	room int
+	// used is how many the last shard has, those that are placed counted.
+	used int
 }
 
 // writeShard carries changes into shard n by compare-and-swap; a nil run drops

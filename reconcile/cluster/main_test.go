@@ -50,7 +50,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	config := local.ForTest(t).Config()
+	return newWorldIn(t, local.ForTest(t))
+}
+
+func newWorldIn(t *testing.T, cluster *local.Local) *world {
+	t.Helper()
+	config := cluster.Config()
 	config.QPS = -1
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {

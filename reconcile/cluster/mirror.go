@@ -368,6 +368,13 @@ func (m *mirror) get(key schema.Key) (*unstructured.Unstructured, <-chan struct{
 	return m.objects[key], m.pulse
 }
 
+// empty reports whether there is no object.
+func (m *mirror) empty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.objects) == 0
+}
+
 // each calls f with every object.
 func (m *mirror) each(f func(schema.Key, *unstructured.Unstructured)) {
 	m.mu.Lock()

@@ -162,7 +162,12 @@ func (s *Set) updateParent(ctx context.Context, change func(*parent) bool) error
 	for range casAttempts {
 		current := s.currentParent()
 		if current == nil {
-			current = &parent{scopes: map[scope]bool{}, ledger: newLedgerID()}
+			current = &parent{scopes: map[scope]bool{}}
+		}
+		if current.ledger == "" && s.ledgerBad == nil {
+			// With parts of a ledger there and no parent, an id would make
+			// an empty ledger of them: only a rebuild gives one then.
+			current.ledger = newLedgerID()
 		}
 		wanted := current.clone()
 		if !change(wanted) && wanted.object != nil {
@@ -227,6 +232,13 @@ func (s *Set) writeConfigMap(ctx context.Context, object *unstructured.Unstructu
 	var kept *unstructured.Unstructured
 	defer func() { s.stateEnd(key, kept) }()
 
+	if m := s.stateStarted(); m != nil && m.empty() {
+		// Most likely there is no namespace yet: to make it at once saves the
+		// request that would tell. Without permission it must be there.
+		if err := s.makeNamespace(ctx); err != nil && !apierrors.IsForbidden(err) {
+			return nil, err
+		}
+	}
 	client := s.cluster.own.dynamic.Resource(configMaps).Namespace(object.GetNamespace())
 	var written *unstructured.Unstructured
 	var err error
