@@ -43,13 +43,13 @@ func TestFaultsOfASyncAreFoundWhereTheyStand(t *testing.T) {
 		name, old, new string
 		want           []string
 	}{
-		{"an unknown field", "path: ov", "pat: ov", []string{`rota.yaml:6:68: spec.source.git: unknown field "pat" (did you mean "path"?) [R019]`}},
+		{"an unknown field", "path: ov", "pat: ov", []string{`rota.yaml:6:67: spec.source.git: unknown field "pat" (did you mean "path"?) [R019]`}},
 		{"no name", "{name: batch}", "{}", []string{"rota.yaml:3:11: metadata.name: the Sync has no name [R020]"}},
 		{"a name with capitals", "batch}", "Batch}", []string{`rota.yaml:3:18: metadata.name: "Batch" is no name for a Sync [R020]`}},
-		{"two references", "branch: main", "branch: main, tag: v1", []string{"rota.yaml:6:81: spec.source.git.tag: branch and tag exclude each other [R020]"}},
-		{"a short hash", "branch: main", "commit: 3f2c1ab", []string{`rota.yaml:6:68: spec.source.git.commit: "3f2c1ab" is no full hash [R020]`}},
-		{"a reference that looks like a flag", "branch: main", "branch: --upload-pack=x", []string{`rota.yaml:6:68: spec.source.git.branch: "--upload-pack=x" is no name of a branch [R020]`}},
-		{"a path that leaves the root", "overlays/prod", "../x", []string{`rota.yaml:6:80: spec.source.git.path: "../x" is no path inside the root [R020]`}},
+		{"two references", "branch: main", "branch: main, tag: v1", []string{"rota.yaml:6:72: spec.source.git.tag: branch and tag exclude each other [R020]"}},
+		{"a short hash", "branch: main", "commit: 3f2c1ab", []string{`rota.yaml:6:61: spec.source.git.commit: "3f2c1ab" is no full hash [R020]`}},
+		{"a reference that looks like a flag", "branch: main", "branch: --upload-pack=x", []string{`rota.yaml:6:61: spec.source.git.branch: "--upload-pack=x" is no name of a branch [R020]`}},
+		{"a path that leaves the root", "overlays/prod", "../x", []string{`rota.yaml:6:73: spec.source.git.path: "../x" is no path inside the root [R020]`}},
 		{"no source", "git: {", "gti: {", []string{`rota.yaml:6:5: spec.source: unknown field "gti" (did you mean "git"?) [R019]`, "rota.yaml:6:5: spec.source: wants git or directory, and has none [R020]"}},
 		{"another kind", "kind: Sync", "kind: Job", []string{`rota.yaml:2:7: kind: wants Sync, not "Job" [R021]`}},
 		{"many faults at once", "  source:", "  interval: 5\n  drift: correct\n  scheduler: x\n  prune: {maxPercent: 101}\n  target: {namespace: A, kinds: [job], namespaces: [b, C], serviceAccount: a/}\n  source:", []string{
@@ -63,9 +63,9 @@ func TestFaultsOfASyncAreFoundWhereTheyStand(t *testing.T) {
 			"rota.yaml:5:13: spec.interval: 0s is too short [R020]",
 			"rota.yaml:8:23: spec.prune.maxPercent: 101 is no percentage [R020]",
 		}},
-		{"a wrong type", "branch: main", "branch: [main]", []string{"rota.yaml:6:68: spec.source.git.branch: wants a text, not a list [R019]"}},
-		{"a branch that YAML reads as a number", "branch: main", "branch: 1.10", []string{"rota.yaml:6:68: spec.source.git.branch: wants a text, not 1.10 [R019]"}},
-		{"credentials by halves", "branch: main", "credentials: {usernameFile: u}", []string{"rota.yaml:6:73: spec.source.git.credentials: usernameFile and passwordFile go together [R020]"}},
+		{"a wrong type", "branch: main", "branch: [main]", []string{"rota.yaml:6:61: spec.source.git.branch: wants a text, not a list [R019]"}},
+		{"a branch that YAML reads as a number", "branch: main", "branch: 1.10", []string{"rota.yaml:6:61: spec.source.git.branch: wants a text, not 1.10 [R019]"}},
+		{"credentials by halves", "branch: main", "credentials: {usernameFile: u}", []string{"rota.yaml:6:66: spec.source.git.credentials: usernameFile and passwordFile go together [R020]"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			text := strings.Replace(goodSync, test.old, test.new, 1)
