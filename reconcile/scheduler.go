@@ -27,9 +27,8 @@ type RunReader interface {
 	// Cached returns what Watch saw last; the CronJob is nil if there is none.
 	// What it points at is shared and must not be changed.
 	Cached(name types.NamespacedName) schedule.View
-	// Live reads a CronJob and its runs by quorum; the CronJob is nil if there
-	// is none.
-	Live(ctx context.Context, name types.NamespacedName) (schedule.View, error)
+	// Live reads a CronJob by quorum; it is nil if there is none.
+	Live(ctx context.Context, name types.NamespacedName) (*batchv1.CronJob, error)
 	// Job reads one Job by quorum. The error is NotFound if there is none.
 	Job(ctx context.Context, name types.NamespacedName) (*batchv1.Job, error)
 }

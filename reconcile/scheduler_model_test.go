@@ -338,8 +338,8 @@ var (
 	errTest          = apierrors.NewInvalid(runtimeschema.GroupKind{Group: "batch", Kind: "Job"}, "", nil)
 )
 
-func (c *modelClient) Live(ctx context.Context, name types.NamespacedName) (schedule.View, error) {
-	return call(ctx, c, "live", func() (schedule.View, error) { return c.m.view(name), nil })
+func (c *modelClient) Live(ctx context.Context, name types.NamespacedName) (*batchv1.CronJob, error) {
+	return call(ctx, c, "live", func() (*batchv1.CronJob, error) { return c.m.cronJobs[name], nil })
 }
 
 func (c *modelClient) Job(ctx context.Context, name types.NamespacedName) (*batchv1.Job, error) {

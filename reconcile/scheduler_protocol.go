@@ -100,16 +100,18 @@ func (p *protocol) drop(uid types.UID) {
 	p.view.Gone[uid] = true
 }
 
-// relive replaces the view by a live one.
+// relive replaces the view's CronJob by the live one. Jobs may stay as they
+// were seen: the record says which of them count, and every write to a Job
+// tests what it was decided on.
 func (p *protocol) relive(ctx context.Context) error {
-	view, err := p.Reader.Live(ctx, p.name)
+	cj, err := p.Reader.Live(ctx, p.name)
 	if err != nil {
 		return fmt.Errorf("reading CronJob %s: %w", p.name, err)
 	}
-	if view.CronJob != nil {
-		p.memory.cronJob(view.CronJob)
+	if cj != nil {
+		p.memory.cronJob(cj)
 	}
-	p.view = view
+	p.view.CronJob = cj
 	return nil
 }
 

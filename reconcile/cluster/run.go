@@ -9,6 +9,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -68,29 +69,22 @@ func (r *Runs) bounded(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, r.options.Timeout)
 }
 
-// Live reads a CronJob and its runs by quorum. The CronJob is nil if there is
-// none, or if it is no member of the set.
-func (r *Runs) Live(ctx context.Context, name types.NamespacedName) (schedule.View, error) {
+// Live reads a CronJob by quorum. It is nil if there is none, or if it is no
+// member of the set.
+func (r *Runs) Live(ctx context.Context, name types.NamespacedName) (*batchv1.CronJob, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	list, err := r.client.BatchV1().CronJobs(name.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: schema.ApplySetPartOf + "=" + r.options.SetID,
-		FieldSelector: "metadata.name=" + name.Name,
-	})
-	if err != nil || len(list.Items) == 0 {
-		return schedule.View{}, err
+	cj, err := r.client.BatchV1().CronJobs(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
 	}
-	jobs, err := r.client.BatchV1().Jobs(name.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: r.selector() + "," + schema.LabelSchedule + "=" + name.Name,
-	})
 	if err != nil {
-		return schedule.View{}, err
+		return nil, err
 	}
-	view := schedule.View{CronJob: &list.Items[0]}
-	for i := range jobs.Items {
-		view.Jobs = append(view.Jobs, &jobs.Items[i])
+	if cj.Labels[schema.ApplySetPartOf] != r.options.SetID {
+		return nil, nil
 	}
-	return view, nil
+	return cj, nil
 }
 
 // Job reads one Job by quorum.
