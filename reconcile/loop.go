@@ -97,7 +97,7 @@ func NewLoop(source Source, render Render, cluster Cluster, records Records, opt
 	}
 	return &Loop{
 		source: source, render: render, cluster: cluster, records: records, options: options,
-		log:     log.With("sync", options.Plan.Sync),
+		log:     log,
 		inbox:   newInbox(),
 		report:  status.Report{Sync: options.Plan.Sync},
 		applied: map[schema.Key]string{},
