@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -119,16 +120,16 @@ func (at *address) settle(local bool) (why, mend string) {
 	const mendLocal = "Use https:// or ssh://; for demos and tests on one machine add --allow-local."
 	switch at.scheme {
 	case schemeHTTPS:
-		at.port = orElse(at.port, "443")
+		at.port = cmp.Or(at.port, "443")
 	case schemeSSH:
-		at.port = orElse(at.port, "22")
+		at.port = cmp.Or(at.port, "22")
 		// Servers take a path after the host for an absolute one, but for the
 		// spelling of a home folder.
 		if strings.HasPrefix(at.path, "/~") {
 			at.path = at.path[1:]
 		}
 	case schemeHTTP:
-		at.port = orElse(at.port, "80")
+		at.port = cmp.Or(at.port, "80")
 		if !local {
 			return "plain http lets anyone on the way read and change what is run", mendLocal
 		}
@@ -218,11 +219,4 @@ func printable(raw string) string {
 		rest = scheme + "://" + rest
 	}
 	return quiet(rest)
-}
-
-func orElse(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -69,7 +70,7 @@ func (a Auth) header() Secret {
 	case !a.Bearer.IsZero():
 		return NewSecret("Bearer " + a.Bearer.reveal())
 	case !a.Token.IsZero():
-		return basic(orElse(a.Username, "git"), a.Token)
+		return basic(cmp.Or(a.Username, "git"), a.Token)
 	case !a.Password.IsZero():
 		return basic(a.Username, a.Password)
 	}

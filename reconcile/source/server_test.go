@@ -97,7 +97,6 @@ func basic(user, password string) func(http.Handler) http.Handler {
 type shell struct {
 	net.Listener
 	config *ssh.ServerConfig
-	keys   []ssh.Signer
 	logins atomic.Int32
 	wg     sync.WaitGroup
 	t      testing.TB
@@ -124,7 +123,7 @@ func newKey(t testing.TB) (ssh.Signer, Secret) {
 // serveSSH lets in the holder of the key of login and shows the host keys.
 func serveSSH(t testing.TB, r *repository, login ssh.PublicKey, keys ...ssh.Signer) *shell {
 	t.Helper()
-	s := &shell{keys: keys, t: t, env: gitEnvironment(r.dir)}
+	s := &shell{t: t, env: gitEnvironment(r.dir)}
 	s.config = &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(key.Marshal()) != string(login.Marshal()) {
 			return nil, errors.New("no")
