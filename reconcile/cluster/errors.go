@@ -102,13 +102,13 @@ func explainStatus(p *schema.Problem, s metav1.Status, about subject) {
 		p.Rule = "R219"
 		p.Message = "the API server does not accept rota's credentials"
 		p.Mend = "Renew the token or the certificate in the kubeconfig."
-	case s.Reason == metav1.StatusReasonInvalid:
-		explainInvalid(p, s)
 	case s.Reason == metav1.StatusReasonRequestEntityTooLarge || strings.Contains(s.Message, "etcdserver: request is too large") ||
-		strings.Contains(s.Message, "Too long: may not be more than"):
+		strings.Contains(s.Message, "Too long: may not be more than 1048576"):
 		p.Rule = "R212"
 		p.Message = "the object is larger than the cluster stores (about 1.5 MiB, 1 MiB for ConfigMaps and Secrets)"
 		p.Mend = "Split it, or keep the data outside of the cluster."
+	case s.Reason == metav1.StatusReasonInvalid:
+		explainInvalid(p, s)
 	case strings.Contains(s.Message, "failed calling webhook"):
 		p.Rule = "R224"
 		p.Message = "an admission webhook does not answer: " + s.Message

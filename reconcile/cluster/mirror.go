@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -44,6 +45,7 @@ type mirror struct {
 	// write.
 	tell func(key schema.Key, before, after *unstructured.Unstructured)
 
+	log    *slog.Logger
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -74,10 +76,12 @@ type source struct {
 	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-func startMirror(at scope, resource k8sschema.GroupVersionResource, wants func(schema.Key) bool, from source, log logr.Logger, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
-	ctx, cancel := context.WithCancel(context.Background())
+func startMirror(at scope, resource k8sschema.GroupVersionResource, wants func(schema.Key) bool, from source, log *slog.Logger, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
+	// What the reflector has to say of errors is heard here.
+	silence := logr.Discard()
+	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), silence))
 	m := &mirror{
-		scope: at, resource: resource, wants: wants, tell: tell, cancel: cancel, done: make(chan struct{}),
+		scope: at, resource: resource, wants: wants, tell: tell, log: log, cancel: cancel, done: make(chan struct{}),
 		objects: map[schema.Key]*unstructured.Unstructured{}, dropped: map[types.UID]bool{},
 		vanished: map[schema.Key]*unstructured.Unstructured{}, writing: map[schema.Key]*touched{},
 		pulse: make(chan struct{}),
@@ -100,7 +104,7 @@ func startMirror(at scope, resource k8sschema.GroupVersionResource, wants func(s
 		},
 	}
 	reflector := cache.NewReflectorWithOptions(lw, nil, m, cache.ReflectorOptions{
-		Logger: &log, Name: "rota", TypeDescription: kindName(at.kind),
+		Logger: &silence, Name: "rota", TypeDescription: kindName(at.kind),
 		Backoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 30 * time.Second},
 	})
 	go func() {
@@ -119,6 +123,9 @@ func (m *mirror) stop() {
 func (m *mirror) heard(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err != nil && m.err == nil {
+		m.log.Warn("watching failed and is tried again", "kind", kindName(m.scope.kind), "namespace", m.scope.namespace, "error", err)
+	}
 	m.err = err
 	if err != nil {
 		m.beat()
@@ -136,8 +143,8 @@ func lasting(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
 }
 
-// wait returns when the mirror has the state of the server once, or why it
-// cannot have it.
+// wait returns when the mirror has the state of the server, or why it cannot
+// have it any more. A watch that is cut and resumed is no reason to wait.
 func (m *mirror) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
@@ -145,11 +152,11 @@ func (m *mirror) wait(ctx context.Context) error {
 		m.mu.Lock()
 		synced, err, pulse := m.synced, m.err, m.pulse
 		m.mu.Unlock()
-		if synced {
-			return nil
-		}
 		if err != nil && lasting(err) {
 			return err
+		}
+		if synced {
+			return nil
 		}
 		select {
 		case <-pulse:

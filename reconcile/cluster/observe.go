@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -125,6 +124,10 @@ func (s *Set) readMembers(ctx context.Context, wanted map[scope]string, o *plan.
 		case lasting(err):
 			unread[at] = err
 			s.forgetMirror(at)
+			if isGone(err) {
+				// The kind itself is gone since it was discovered.
+				s.cluster.kinds.forget()
+			}
 		default:
 			return nil, explain(err, subject{what: "the live state"})
 		}
@@ -181,7 +184,7 @@ func (s *Set) memberMirror(at scope, resource k8sschema.GroupVersionResource) (*
 }
 
 func (s *Set) start(at scope, resource k8sschema.GroupVersionResource, wants func(schema.Key) bool, from source, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
-	return startMirror(at, resource, wants, from, logr.FromSlogHandler(s.log.Handler()), tell)
+	return startMirror(at, resource, wants, from, s.log, tell)
 }
 
 // memberChanged decides whether a change of a member is worth a sync.
