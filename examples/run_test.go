@@ -154,7 +154,6 @@ func TestExamplesRunToTheirEnd(t *testing.T) {
 	t.Run("as they are", func(t *testing.T) {
 		for _, r := range runs {
 			t.Run(strings.TrimSuffix(r.repository+"/"+r.path, "/"), func(t *testing.T) {
-				t.Parallel()
 				r.needPrograms(t)
 				r.run(t, kube.Config(), client)
 			})
@@ -211,6 +210,7 @@ func (r run) run(t *testing.T, cfg *rest.Config, client kubernetes.Interface) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	r.mustNotListen(t, "before the test: end what holds it")
+	hadEpmd := listens(epmdPort)
 	namespace := r.namespace
 	if namespace == "" {
 		namespace = "example-" + r.repository + r.suffix
@@ -226,6 +226,9 @@ func (r run) run(t *testing.T, cfg *rest.Config, client kubernetes.Interface) {
 	})
 	set := r.set(t, cfg, namespace)
 	r.apply(ctx, t, set)
+	// All are applied before any is waited for, so that the minute of one
+	// passes while the others work.
+	t.Parallel()
 	for job, pods := range r.succeeded {
 		awaitJob(ctx, t, client, namespace, job, pods)
 	}
@@ -253,6 +256,9 @@ func (r run) run(t *testing.T, cfg *rest.Config, client kubernetes.Interface) {
 	}
 	remove(ctx, t, client, namespace)
 	r.mustNotListen(t, "after the namespace was deleted")
+	if !hadEpmd && listens(epmdPort) {
+		t.Error("an epmd was left behind")
+	}
 }
 
 // set returns the ApplySet of a Sync for this run alone.
@@ -408,11 +414,20 @@ func (r run) mustNotListen(t *testing.T, when string) {
 	if r.port == 0 {
 		return
 	}
-	connection, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", r.port), time.Second)
-	if err == nil {
-		connection.Close()
+	if listens(r.port) {
 		t.Fatalf("something listens on port %d %s", r.port, when)
 	}
+}
+
+// epmdPort is that of the daemon that Erlang starts unless it is told not to.
+const epmdPort = 4369
+
+func listens(port int) bool {
+	connection, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err == nil {
+		connection.Close()
+	}
+	return err == nil
 }
 
 // explain prints what a person would look at.
