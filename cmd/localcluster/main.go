@@ -31,6 +31,8 @@ all on loopback. Prints "ready kubeconfig=FILE" and runs until SIGTERM, SIGINT o
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
+	// Reading the terminal would stop a background job for good; ignored, the read fails instead.
+	signal.Ignore(syscall.SIGTTIN)
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -90,8 +92,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	ctx, ended := context.WithCancelCause(ctx)
 	go func() {
-		io.Copy(io.Discard, stdin)
-		ended(errors.New("standard input ended"))
+		// A background job may not read its terminal; that is no end of it.
+		if _, err := io.Copy(io.Discard, stdin); err == nil {
+			ended(errors.New("standard input ended"))
+		}
 	}()
 	dir, release, err := openDir(s.dir)
 	if err != nil {
@@ -107,6 +111,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
+		}
+		if !s.verbose {
+			showLogEnd(dir, stderr)
 		}
 		return err
 	}
@@ -171,6 +178,17 @@ func openDir(name string) (string, func(), error) {
 			os.RemoveAll(dir)
 		}
 	}, nil
+}
+
+// showLogEnd writes the last lines of the log, which may go with its directory.
+func showLogEnd(dir string, stderr io.Writer) {
+	const most = 4 << 10
+	klog.Flush()
+	content, err := os.ReadFile(filepath.Join(dir, "log"))
+	if err != nil {
+		return
+	}
+	fmt.Fprintf(stderr, "the end of the log:\n%s\n", content[max(0, len(content)-most):])
 }
 
 // openLog sends Kubernetes' log to a file in dir, or to stderr.

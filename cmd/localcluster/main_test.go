@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -186,8 +187,11 @@ func TestEndOfStandardInputEndsClusterAndContainers(t *testing.T) {
 	r := ownCluster(t)
 	dir := filepath.Dir(r.kubeconfig)
 	argument, sleep := sleeper(t)
-	// The second sleep leaves the container's session.
-	pod := podOf(corev1.RestartPolicyAlways, corev1.Container{Command: []string{"sh", "-c", "(setsid " + strings.Join(sleep, " ") + " &); " + strings.Join(sleep, " ")}})
+	script := strings.Join(sleep, " ")
+	if runtime.GOOS == "linux" {
+		script = "(setsid " + script + " &); " + script // the first leaves the container's session
+	}
+	pod := podOf(corev1.RestartPolicyAlways, corev1.Container{Command: []string{"sh", "-c", script}})
 	if _, err := r.client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("creating pod: %v", err)
 	}

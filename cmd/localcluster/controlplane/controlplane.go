@@ -54,12 +54,11 @@ type ControlPlane struct {
 	// ClientCA is the file of the authority that signed the API server's certificate as a client of the node.
 	ClientCA string
 
-	failed            <-chan error
-	stopControllers   context.CancelFunc
-	waitControllers   func()
-	stopAPIServer     context.CancelFunc
-	store             *store
-	apiServerFinished bool
+	failed          <-chan error
+	stopControllers context.CancelFunc
+	waitControllers func()
+	stopAPIServer   context.CancelFunc
+	store           *store
 }
 
 // Validate reports the first problem in the options that can be seen without starting anything.
@@ -217,6 +216,9 @@ func (c *ControlPlane) waitFor(ctx context.Context, what string, ready func(cont
 		}
 		select {
 		case failure := <-c.failed:
+			if failure == nil {
+				failure = errors.New("it gave no reason")
+			}
 			return fmt.Errorf("waiting for %s: the API server ended: %w", what, failure)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s: %w (last answer: %w)", what, context.Cause(ctx), err)

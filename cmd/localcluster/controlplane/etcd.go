@@ -67,9 +67,14 @@ func startStore(ctx context.Context, dir string, log io.Writer) (*store, error) 
 	}
 }
 
-// socket chooses the socket's path: in dir, or in a directory of its own where dir's path is too long for a socket.
+// socket chooses the socket's path: below dir, or in a directory of its own where that path is too long for a socket.
 func (s *store) socket(dir string) (string, error) {
-	path := filepath.Join(dir, "etcd.sock")
+	// The directory keeps other users out on every system; the mode of a socket does so on some.
+	private := filepath.Join(dir, "run")
+	if err := os.MkdirAll(private, 0o700); err != nil {
+		return "", fmt.Errorf("making directory for etcd's socket: %w", err)
+	}
+	path := filepath.Join(private, "etcd.sock")
 	if len(path) > maxSocketPath {
 		short, err := os.MkdirTemp("", "localcluster-etcd-")
 		if err != nil {

@@ -202,6 +202,7 @@ func (w *podWorker) launch(ctx context.Context, c *container, command []string, 
 	}
 	os.Remove(filepath.Join(home, logName(c.restarts-2)))
 	id := string(uuid.NewUUID())
+	c.around.env = append(c.around.env, w.node.guard.marks(id)...)
 	process, err := w.node.start(processSpec{id: id, command: command, env: c.around.env, dir: c.around.dir, output: output})
 	if err != nil {
 		output.close()

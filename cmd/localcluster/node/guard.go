@@ -65,6 +65,11 @@ func startGuard(id string) (*guard, error) {
 	return &guard{id: id, cmd: cmd, input: input, waiting: map[string]bool{}}, nil
 }
 
+// marks returns the variables by which sweep finds the processes of the container's run with this id, wherever they went.
+func (g *guard) marks(id string) []string {
+	return []string{markContainer + "=" + id, markNode + "=" + g.id}
+}
+
 func (g *guard) add(group int)    { g.tell("add", group) }
 func (g *guard) remove(group int) { g.tell("del", group) }
 

@@ -35,6 +35,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -94,6 +95,10 @@ type Node struct {
 
 // Start registers the node and begins to run Pods. It goes on after ctx ends, which is only about starting; Stop ends it.
 func Start(ctx context.Context, options Options) (*Node, error) {
+	// Volumes hold Secrets.
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making directory of pods: %w", err)
+	}
 	config := rest.CopyConfig(options.Config)
 	config.UserAgent = "kubelet/" + options.Version + " localcluster"
 	config.QPS = -1
@@ -106,6 +111,8 @@ func Start(ctx context.Context, options Options) (*Node, error) {
 		workers: map[types.UID]*podWorker{}, running: map[*process]struct{}{},
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]()),
 	}
+	factory := informers.NewSharedInformerFactory(client, 0)
+	n.pods, n.services = factory.Core().V1().Pods().Lister(), factory.Core().V1().Services().Lister()
 	tlsConfig, err := serverConfig(options.Certificate, options.Key, options.ClientCA)
 	if err != nil {
 		return nil, err
@@ -127,7 +134,7 @@ func Start(ctx context.Context, options Options) (*Node, error) {
 	}
 	n.startEvents()
 	n.working.Go(func() { heartbeat(running, client) })
-	if err := n.watch(ctx, running); err != nil {
+	if err := n.watch(ctx, running, factory); err != nil {
 		n.Stop()
 		return nil, err
 	}

@@ -21,7 +21,7 @@ const exitStartError = 128
 
 // processSpec says what to run.
 type processSpec struct {
-	// id marks the process and its descendants, so that they are found when they leave its session.
+	// id names the run; env must carry the guard's marks of it.
 	id      string
 	command []string
 	env     []string
@@ -58,7 +58,7 @@ func startProcess(spec processSpec, guard *guard) (*process, error) {
 	cmd := &exec.Cmd{
 		Path:        path,
 		Args:        spec.command,
-		Env:         append(spec.env, markContainer+"="+spec.id, markNode+"="+guard.id),
+		Env:         spec.env,
 		Dir:         spec.dir,
 		Stdout:      write,
 		Stderr:      write,

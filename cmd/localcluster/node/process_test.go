@@ -25,7 +25,7 @@ func run(t *testing.T, g *guard, command ...string) (*process, *containerLog) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startProcess(processSpec{id: t.Name(), command: command, env: []string{"PATH=" + os.Getenv("PATH")}, dir: t.TempDir(), output: log}, g)
+	p, err := startProcess(processSpec{id: t.Name(), command: command, env: append(g.marks(t.Name()), "PATH="+os.Getenv("PATH")), dir: t.TempDir(), output: log}, g)
 	if err != nil {
 		t.Fatalf("starting %q: %v", command, err)
 	}

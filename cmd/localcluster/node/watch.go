@@ -24,10 +24,8 @@ import (
 const binders = 8
 
 // watch begins to follow Pods, Services, ConfigMaps and Secrets, and returns when it knows all that there are.
-func (n *Node) watch(ctx, running context.Context) error {
-	factory := informers.NewSharedInformerFactory(n.client, 0)
+func (n *Node) watch(ctx, running context.Context, factory informers.SharedInformerFactory) error {
 	core := factory.Core().V1()
-	n.pods, n.services = core.Pods().Lister(), core.Services().Lister()
 	services := core.Services().Informer()
 	configs := []cache.SharedIndexInformer{core.ConfigMaps().Informer(), core.Secrets().Informer()}
 	for _, informer := range configs {
