@@ -183,9 +183,13 @@ type runProcess struct {
 
 func startRun(t *testing.T, kubeconfig, repo, namespace string) *runProcess {
 	t.Helper()
-	cmd := exec.Command("rota", "run", "--kubeconfig", kubeconfig, "--dir", repo, "--target-namespace", namespace,
+	return startCommand(t, "run", "--kubeconfig", kubeconfig, "--dir", repo, "--target-namespace", namespace,
 		"--lease-duration", "2s", "--renew-deadline", "1500ms", "--retry-period", "200ms")
-	cmd.Env = os.Environ()
+}
+
+func startCommand(t *testing.T, args ...string) *runProcess {
+	t.Helper()
+	cmd := exec.Command("rota", args...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

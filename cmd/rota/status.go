@@ -109,10 +109,10 @@ func writeStatusText(w io.Writer, all []status.Status) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "SYNC\tREADY\tREVISION\tIN PLACE\tWAITING\tDRIFTED\tFAILED\tMESSAGE")
+	fmt.Fprintln(t, "SYNC\tREADY\tREASON\tREVISION\tIN PLACE\tWAITING\tDRIFTED\tFAILED\tMESSAGE")
 	for _, s := range all {
 		ready := s.Condition(status.Ready)
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", s.Name, ready.Status, plan.ShortRevision(s.Revision),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", s.Name, ready.Status, ready.Reason, plan.ShortRevision(s.Revision),
 			s.Counts.InPlace, s.Counts.Waiting, s.Counts.Drifted, s.Counts.Failed+s.Counts.Refused, ready.Message)
 	}
 	if err := t.Flush(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -56,9 +57,22 @@ func (r *repository) args(args []string) {
 	}
 }
 
-// tree reads the working copy.
+// tree reads the working copy. In a checkout the root is the checkout's, so
+// that an overlay reaches its bases and places are named as in the repository;
+// if all of it cannot be read, PATH has to do.
 func (r *repository) tree(ctx context.Context) (render.Tree, error) {
-	dir, err := source.NewDirectory(source.DirectoryOptions{Path: r.path, Sub: filepath.ToSlash(r.overlay)})
+	alone := source.DirectoryOptions{Path: r.path, Sub: filepath.ToSlash(r.overlay)}
+	if root, sub, err := source.Root(r.path); err == nil {
+		tree, err := fetch(ctx, source.DirectoryOptions{Path: root, Sub: path.Join(sub, alone.Sub)})
+		if err == nil {
+			return tree, nil
+		}
+	}
+	return fetch(ctx, alone)
+}
+
+func fetch(ctx context.Context, o source.DirectoryOptions) (render.Tree, error) {
+	dir, err := source.NewDirectory(o)
 	if err != nil {
 		return render.Tree{}, err
 	}
