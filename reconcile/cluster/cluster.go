@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -135,6 +136,8 @@ type Set struct {
 	log   *slog.Logger
 
 	changed chan struct{}
+	// wake, once set, signals a change later; guarded by mu.
+	wake *time.Timer
 
 	mu      sync.Mutex
 	closed  bool
@@ -217,6 +220,9 @@ func (s *Set) signal() {
 func (s *Set) Close() {
 	s.mu.Lock()
 	s.closed = true
+	if s.wake != nil {
+		s.wake.Stop()
+	}
 	var all []*mirror
 	if s.state != nil {
 		all = append(all, s.state)

@@ -15,9 +15,13 @@ import (
 	"k8s.io/client-go/discovery"
 )
 
-// rediscoverAfter bounds how often an unknown kind makes rota ask again: a
-// repository that names a kind for ever must not cost two requests a sync.
-const rediscoverAfter = 10 * time.Second
+const (
+	// rediscoverAfter bounds how often an unknown kind makes rota ask again: a
+	// repository that names a kind for ever must not cost two requests a sync.
+	rediscoverAfter = 10 * time.Second
+	// rediscoverSoon does so for a kind that is just being defined.
+	rediscoverSoon = 300 * time.Millisecond
+)
 
 // kind is what the server says of one kind.
 type kind struct {
@@ -70,6 +74,11 @@ type kinds struct {
 // find returns the kind gk. The error is set when the server cannot tell now,
 // which never means that the kind is gone.
 func (k *kinds) find(ctx context.Context, gk k8sschema.GroupKind) (found kind, served bool, err error) {
+	return k.findAfter(ctx, gk, rediscoverAfter)
+}
+
+// findAfter is find that believes an answer without gk for at most age.
+func (k *kinds) findAfter(ctx context.Context, gk k8sschema.GroupKind, age time.Duration) (found kind, served bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.known == nil || k.stale {
@@ -78,7 +87,7 @@ func (k *kinds) find(ctx context.Context, gk k8sschema.GroupKind) (found kind, s
 		}
 	}
 	found, served = k.known[gk]
-	if !served && time.Since(k.at) > rediscoverAfter {
+	if !served && time.Since(k.at) > age {
 		if err := k.refresh(ctx); err != nil {
 			return kind{}, false, err
 		}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
 
 	"rota.dev/rota/schema"
@@ -23,6 +25,7 @@ func (s *Set) Resolve(ctx context.Context, objects []schema.Object) (resolved []
 	}
 	resolved = make([]schema.Object, 0, len(objects))
 	refused = map[schema.Key]*schema.Problem{}
+	defined := definedKinds(objects)
 	for _, o := range objects {
 		if len(s.options.Kinds) > 0 && !slices.Contains(s.options.Kinds, o.Key().GroupKind()) {
 			resolved = append(resolved, o)
@@ -30,7 +33,7 @@ func (s *Set) Resolve(ctx context.Context, objects []schema.Object) (resolved []
 				"Add the kind to spec.target.kinds of the Sync, or remove the object from the repository.")
 			continue
 		}
-		found, p, err := s.kindOf(ctx, o)
+		found, p, err := s.kindOf(ctx, o, defined[o.Key().GroupKind()])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -46,11 +49,35 @@ func (s *Set) Resolve(ctx context.Context, objects []schema.Object) (resolved []
 	return resolved, refused, nil
 }
 
+// definedKinds returns the kinds that CustomResourceDefinitions among objects
+// define.
+func definedKinds(objects []schema.Object) map[k8sschema.GroupKind]bool {
+	defined := map[k8sschema.GroupKind]bool{}
+	for _, o := range objects {
+		if o.GetKind() == "CustomResourceDefinition" {
+			group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
+			name, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
+			defined[k8sschema.GroupKind{Group: group, Kind: name}] = true
+		}
+	}
+	return defined
+}
+
 // kindOf returns what the server says of o's kind, or why o cannot be applied.
-func (s *Set) kindOf(ctx context.Context, o schema.Object) (kind, *schema.Problem, error) {
+// Defined says that the kind comes with the same objects.
+func (s *Set) kindOf(ctx context.Context, o schema.Object, defined bool) (kind, *schema.Problem, error) {
 	gvk := o.GroupVersionKind()
-	found, known, err := s.cluster.kinds.find(ctx, gvk.GroupKind())
+	age := rediscoverAfter
+	if defined {
+		age = rediscoverSoon
+	}
+	found, known, err := s.cluster.kinds.findAfter(ctx, gvk.GroupKind(), age)
 	switch {
+	case err == nil && !known && defined:
+		// Discovery tells of a new kind a little after the server serves it,
+		// and no watch says when.
+		s.wakeAfter(2 * rediscoverSoon)
+		return kind{}, s.unknownKind(o), nil
 	case err != nil && s.cluster.kinds.knowsAny():
 		p := problem("R215", o, fmt.Sprintf("the server cannot tell about its API group now: %v", err),
 			"Look at the APIService or the CustomResourceDefinition of this group; rota tries again.")
@@ -74,6 +101,17 @@ func (s *Set) kindOf(ctx context.Context, o schema.Object) (kind, *schema.Proble
 			"Remove the object from the repository."), nil
 	}
 	return found, nil, nil
+}
+
+// wakeAfter signals a change once d has passed.
+func (s *Set) wakeAfter(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wake == nil {
+		s.wake = time.AfterFunc(d, s.signal)
+	} else if !s.closed {
+		s.wake.Reset(d)
+	}
 }
 
 func (k *kinds) knowsAny() bool {

@@ -39,7 +39,9 @@ spec:
 		change func(w *world)
 		reason plan.Reason
 	}{
-		{"a patch of an owned field", func(w *world) { w.do(cronJobsResource, w.namespace).patch("nightly", `{"spec":{"schedule":"0 4 * * *"}}`) }, plan.ReasonDrifted},
+		{"a patch of an owned field", func(w *world) {
+			w.do(cronJobsResource, w.namespace).patch("nightly", `{"spec":{"schedule":"0 4 * * *"}}`)
+		}, plan.ReasonDrifted},
 		{"an owned field that is removed", func(w *world) { w.do(cronJobsResource, w.namespace).patch("nightly", `{"spec":{"timeZone":null}}`) }, plan.ReasonDrifted},
 		{"a manager that forces another value", func(w *world) {
 			u := w.parse(strings.Replace(cronJob, "0 3", "0 5", 1))

@@ -1,7 +1,11 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -36,7 +40,36 @@ func (d dryRun) RoundTrip(r *http.Request) (*http.Response, error) {
 	query := r.URL.Query()
 	query.Set("dryRun", "All")
 	r.URL.RawQuery = query.Encode()
+	if r.Method == http.MethodDelete && r.Body != nil {
+		if err := dryDelete(r); err != nil {
+			return nil, err
+		}
+	}
 	return d.next.RoundTrip(r)
+}
+
+// dryDelete puts dryRun into the options of a deletion: the server does not
+// look at the query when it finds options in the body.
+func dryDelete(r *http.Request) error {
+	body, err := io.ReadAll(r.Body)
+	_ = r.Body.Close()
+	if err != nil {
+		return fmt.Errorf("reading the options of a deletion: %w", err)
+	}
+	if len(body) > 0 {
+		var options map[string]any
+		if err := json.Unmarshal(body, &options); err != nil {
+			// Sent on as it is, it would delete.
+			return fmt.Errorf("reading the options of a deletion in a dry run: they are not JSON: %w", err)
+		}
+		options["dryRun"] = []string{"All"}
+		if body, err = json.Marshal(options); err != nil {
+			return fmt.Errorf("writing the options of a deletion: %w", err)
+		}
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	return nil
 }
 
 type answerKey struct{}
