@@ -15,6 +15,12 @@ const (
 	markNode      = "LOCALCLUSTER_NODE"
 )
 
+// marked is what shows to which container's run a process belongs.
+type marked struct {
+	container, node string
+	session         int
+}
+
 // sweepPause is the least time between two searches of all processes, so that the end of a thousand containers at once
 // does not cost a thousand searches of a thousand processes.
 const sweepPause = 250 * time.Millisecond
@@ -46,7 +52,7 @@ type guard struct {
 	input io.WriteCloser
 
 	mu      sync.Mutex
-	waiting map[string]bool
+	waiting map[string]int
 	swept   chan struct{}
 	last    time.Time
 }
@@ -62,7 +68,7 @@ func startGuard(id string) (*guard, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting guard: %w", err)
 	}
-	return &guard{id: id, cmd: cmd, input: input, waiting: map[string]bool{}}, nil
+	return &guard{id: id, cmd: cmd, input: input, waiting: map[string]int{}}, nil
 }
 
 // marks returns the variables by which sweep finds the processes of the container's run with this id, wherever they went.
@@ -80,12 +86,13 @@ func (g *guard) tell(verb string, group int) {
 	fmt.Fprintf(g.input, "%s %d\n", verb, group)
 }
 
-// sweep kills, within moments, what is left of a container outside its session. The channel that it returns is closed
-// when that has happened.
-func (g *guard) sweep(id string) <-chan struct{} {
+// sweep kills, within moments, what is left of a container outside its first process group: by its marks and, unless
+// session is 0, by its session, which a process keeps that changed its user and lost its environment. The session must
+// have ended just now, before its number can be another's. The channel that sweep returns is closed when all is done.
+func (g *guard) sweep(id string, session int) <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.waiting[id] = true
+	g.waiting[id] = session
 	if g.swept == nil {
 		g.swept = make(chan struct{})
 		time.AfterFunc(max(0, sweepPause-time.Since(g.last)), g.sweepNow)
@@ -95,10 +102,17 @@ func (g *guard) sweep(id string) <-chan struct{} {
 
 func (g *guard) sweepNow() {
 	g.mu.Lock()
-	ids, swept := g.waiting, g.swept
-	g.waiting, g.swept = map[string]bool{}, nil
+	runs, swept := g.waiting, g.swept
+	g.waiting, g.swept = map[string]int{}, nil
 	g.mu.Unlock()
-	killMarked(func(container, _ string) bool { return ids[container] })
+	sessions := map[int]bool{}
+	for _, session := range runs {
+		sessions[session] = session != 0
+	}
+	killMatching(func(p marked) bool {
+		_, ended := runs[p.container]
+		return ended || sessions[p.session]
+	})
 	g.mu.Lock()
 	g.last = time.Now()
 	g.mu.Unlock()
@@ -107,7 +121,7 @@ func (g *guard) sweepNow() {
 
 // stop kills every process of the node that is left and waits for the guard to end.
 func (g *guard) stop() {
-	killMarked(func(_, node string) bool { return node == g.id })
+	killMatching(func(p marked) bool { return p.node == g.id })
 	g.input.Close()
 	g.cmd.Wait()
 }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// killMarked kills every process whose marks, the container's and the node's, satisfy match.
-func killMarked(match func(container, node string) bool) {
+// killMatching kills every process for which match says so.
+func killMatching(match func(marked) bool) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return
@@ -19,14 +19,28 @@ func killMarked(match func(container, node string) bool) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		environ, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
-		if err != nil || !bytes.Contains(environ, []byte(markNode+"=")) {
-			continue
-		}
-		if match(variable(environ, markContainer), variable(environ, markNode)) {
+		if match(marksOf(filepath.Join("/proc", entry.Name()))) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
+}
+
+// marksOf reads the marks of the process in dir; those that cannot be read are empty.
+func marksOf(dir string) marked {
+	var m marked
+	if environ, err := os.ReadFile(filepath.Join(dir, "environ")); err == nil && bytes.Contains(environ, []byte(markNode+"=")) {
+		m.container, m.node = variable(environ, markContainer), variable(environ, markNode)
+	}
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return m
+	}
+	// The name, in parentheses, may hold anything; after it come state, parent, group and session.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) > 3 {
+		m.session, _ = strconv.Atoi(string(fields[3]))
+	}
+	return m
 }
 
 func variable(environ []byte, name string) string {

@@ -2,5 +2,5 @@
 
 package node
 
-// killMarked does nothing: only Linux shows the environment of other processes. What left its session lives on.
-func killMarked(func(container, node string) bool) {}
+// killMatching does nothing: only Linux shows the environment of other processes. What left its session lives on.
+func killMatching(func(marked) bool) {}

@@ -439,7 +439,7 @@ func (w *podWorker) startNext(ctx context.Context, c *container, now time.Time) 
 	if again && c.id != "" {
 		// What the last run left behind may hold the port that the next one wants.
 		select {
-		case <-w.node.guard.sweep(c.id):
+		case <-w.node.guard.sweep(c.id, 0):
 		case <-ctx.Done():
 			return time.Time{}
 		}

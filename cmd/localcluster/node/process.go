@@ -92,7 +92,7 @@ func (p *process) wait(cmd *exec.Cmd, output *os.File, drained <-chan struct{}, 
 	// As in a container, nothing outlives the first process.
 	syscall.Kill(-p.pid, syscall.SIGKILL)
 	guard.remove(p.pid)
-	guard.sweep(p.id)
+	guard.sweep(p.id, p.pid)
 	timeout := time.NewTimer(drainTimeout)
 	defer timeout.Stop()
 	select {

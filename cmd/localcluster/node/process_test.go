@@ -3,6 +3,8 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +107,33 @@ func TestLookPath(t *testing.T) {
 			}
 			if err != nil || got != test.want {
 				t.Errorf("got %q and %v, want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestSweepFindsWhatLeftTheGroup(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux shows where a process belongs that left its session")
+	}
+	g := newGuard(t, t.Name())
+	for name, script := range map[string]string{
+		"a session of its own": "setsid sleep 3600.2 & echo $!",
+		// Job control puts background jobs into groups of their own.
+		"a group of its own, and no marks": "set -m; env -i sleep 3600.3 & echo $!",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, log := run(t, g, "bash", "-c", script)
+			<-p.done
+			<-g.sweep(p.id, p.pid)
+			pid, err := strconv.Atoi(strings.TrimSpace(read(t, log, logQuery{tail: -1, limit: -1})))
+			if err != nil {
+				t.Fatalf("reading pid: %v", err)
+			}
+			// A killed process stays for its new parent to collect; it has no command line then.
+			line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+			if err == nil && len(line) > 0 {
+				t.Errorf("process %d still runs: %q", pid, line)
 			}
 		})
 	}
