@@ -86,7 +86,7 @@ type Loop struct {
 	current   *revision
 	report    status.Report
 	published *status.Status
-	applied   map[schema.Key]string
+	memory    Memory
 	retry     pace
 }
 
@@ -97,10 +97,10 @@ func NewLoop(source Source, render Render, cluster Cluster, records Records, opt
 	}
 	return &Loop{
 		source: source, render: render, cluster: cluster, records: records, options: options,
-		log:     log,
-		inbox:   newInbox(),
-		report:  status.Report{Sync: options.Plan.Sync},
-		applied: map[schema.Key]string{},
+		log:    log,
+		inbox:  newInbox(),
+		report: status.Report{Sync: options.Plan.Sync},
+		memory: Memory{Applied: map[schema.Key]plan.Intended{}, corrections: map[schema.Key][]time.Time{}},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,7 @@ type memory struct {
 	observes  int
 	writes    []string
 	published []status.Status
+	forced    []bool // of each apply
 }
 
 func newMemory() *memory {
@@ -119,6 +121,7 @@ func (m *memory) applyOne(c plan.Change) plan.Outcome {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.writes = append(m.writes, string(c.Op)+" "+c.Key.Name)
+	m.forced = append(m.forced, c.Force)
 	if m.failing[c.Key.Name] > 0 {
 		m.failing[c.Key.Name]--
 		return plan.Outcome{Change: c, Done: true, Problem: &schema.Problem{Rule: "R299", Message: "denied", Object: &c.Key}}
@@ -357,5 +360,70 @@ func TestLoopPrunesWhatLeftTheRepository(t *testing.T) {
 		m.set("v2", "b")
 		later(2 * time.Minute)
 		wantWrites(t, m, "Create a, Create b, Update b, Delete a")
+	})
+}
+
+func TestLoopDoesNotFightWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.set("v1", "a")
+		start(t, m)
+		later(0)
+		wantWrites(t, m, "Create a")
+		key := configMap("a", "").Key()
+		fight, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() {
+			for fight.Err() == nil {
+				m.mu.Lock()
+				m.live[key] = disown(m.live[key])
+				m.mu.Unlock()
+				select {
+				case m.changed <- struct{}{}:
+				default:
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
+		later(10 * time.Minute)
+		m.mu.Lock()
+		writes := len(m.writes)
+		m.mu.Unlock()
+		if writes < 20 || writes > 110 {
+			t.Errorf("%d corrections in ten minutes of a fight, want some, and at most ten a minute", writes)
+		}
+		if s := m.last(); !strings.Contains(s.Objects[0].Message, "somebody undid") {
+			t.Errorf("the fight is not told: %+v", s.Objects)
+		}
+		stop()
+		later(10 * time.Minute)
+		if s := m.last(); !s.Ready() {
+			t.Errorf("after the fight: %+v", s)
+		}
+	})
+}
+
+func TestLoopCorrectsADriftBeforeItAppliesAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.set("v1", "a")
+		start(t, m)
+		later(0)
+		wantWrites(t, m, "Create a")
+		key := configMap("a", "").Key()
+		m.mu.Lock()
+		m.live[key] = disown(m.live[key]) // while nothing tells the loop
+		m.mu.Unlock()
+		m.set("v2", "a")
+		later(2 * time.Minute)
+		wantWrites(t, m, "Update a, Update a")
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if got := m.live[key].Object["data"].(map[string]any)["k"]; got != "v2" {
+			t.Errorf("the change is not applied: %v", got)
+		}
+		if want := []bool{false, true, false}; !slices.Equal(m.forced, want) {
+			t.Errorf("forced: %v, want %v: only what was ours is taken back by force", m.forced, want)
+		}
 	})
 }

@@ -33,7 +33,7 @@ func (l *Loop) sync(ctx context.Context) (again bool) {
 			again = true
 		}
 	}
-	l.remember(p, l.report.Outcomes)
+	l.memory.remember(p, l.report.Outcomes, time.Now())
 	l.publish(ctx)
 	l.logSync(p, time.Since(started))
 	return again || !superseded && unfinished(p, l.report.Outcomes)
@@ -43,7 +43,7 @@ func (l *Loop) sync(ctx context.Context) (again bool) {
 func (l *Loop) plan(ctx context.Context) (plan.Plan, error) {
 	options := l.options.Plan
 	options.Revision = l.current.name
-	p, runs, err := Plan(ctx, l.cluster, l.current.objects, options, l.applied)
+	p, runs, err := Plan(ctx, l.cluster, l.current.objects, options, l.memory)
 	if err != nil || len(runs) == 0 {
 		return p, err
 	}
@@ -53,7 +53,7 @@ func (l *Loop) plan(ctx context.Context) (plan.Plan, error) {
 // Plan reads what is there and decides; it writes nothing. The runs that it
 // returns are what the ledger lacks: they were believed in the plan, so they
 // are recorded before it is carried out.
-func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.Options, applied map[schema.Key]string) (plan.Plan, map[schema.Key]plan.Run, error) {
+func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.Options, memory Memory) (plan.Plan, map[schema.Key]plan.Run, error) {
 	objects, refused, err := c.Resolve(ctx, objects)
 	if err != nil {
 		return plan.Plan{}, nil, err
@@ -83,9 +83,10 @@ func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
+	now := time.Now()
 	return plan.Compute(plan.Input{
-		Desired: intended, Live: seen.Live, Refused: refused, Applied: applied,
-		Ledger: seen.Ledger, Options: options, Now: time.Now(),
+		Desired: intended, Live: seen.Live, Refused: refused, Applied: memory.Applied, Corrected: memory.corrected(now),
+		Ledger: seen.Ledger, Options: options, Now: now,
 	}), runs, nil
 }
 
@@ -121,26 +122,6 @@ func (l *Loop) apply(ctx context.Context, p plan.Plan) (outcomes []plan.Outcome,
 	return outcomes, superseded, err
 }
 
-// remember keeps what this process knows to be applied, so that a deletion by
-// hand can be told from an object that is new.
-func (l *Loop) remember(p plan.Plan, outcomes []plan.Outcome) {
-	failed := map[schema.Key]bool{}
-	for _, o := range outcomes {
-		failed[o.Change.Key] = !o.Done || o.Problem != nil
-	}
-	for _, c := range p.Changes {
-		switch {
-		case failed[c.Key]:
-		case c.Op == plan.Delete:
-			delete(l.applied, c.Key)
-		case c.Object == nil || c.Op == plan.Wait || c.Op == plan.Refuse:
-		case c.Reason == plan.ReasonDeletedByHand && c.Op == plan.Keep:
-		default:
-			l.applied[c.Key] = c.Object.GetAnnotations()[schema.AnnotationApplied]
-		}
-	}
-}
-
 // publish summarizes what is known and makes it visible if it says anything
 // new. Failing to is no reason to stop.
 func (l *Loop) publish(ctx context.Context) {
@@ -166,7 +147,9 @@ func unfinished(p plan.Plan, outcomes []plan.Outcome) bool {
 		}
 	}
 	for _, c := range p.Changes {
-		if c.Op == plan.Refuse && c.Reason != plan.ReasonPruneGuard || c.Op == plan.Wait && c.Reason == plan.ReasonAwaitsKind {
+		switch {
+		case c.Op == plan.Refuse && c.Reason != plan.ReasonPruneGuard,
+			c.Reason == plan.ReasonAwaitsKind, c.Reason == plan.ReasonFought, c.Reason == plan.ReasonDriftedFirst:
 			return true
 		}
 	}

@@ -84,7 +84,7 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 		Sync: to.sync, SetID: set.ID(), Revision: tree.Revision, EmbeddedScheduler: f.scheduler == schema.SchedulerEmbedded,
 		ForceConflicts: f.force, Prune: f.prune, MaxPrunePercent: f.maxPrune,
 	}
-	p, runs, err := reconcile.Plan(ctx, set, objects, options, nil)
+	p, runs, err := reconcile.Plan(ctx, set, objects, options, reconcile.Memory{})
 	if err != nil {
 		return exit(2, err)
 	}

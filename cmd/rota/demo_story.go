@@ -244,7 +244,7 @@ func (d *demo) drift(ctx context.Context) error {
 
 func drifted(p plan.Plan) bool {
 	for _, c := range p.Changes {
-		if c.Reason == plan.ReasonDrifted {
+		if c.Reason == plan.ReasonDrifted || c.Reason == plan.ReasonDriftedFirst {
 			return true
 		}
 	}

@@ -67,7 +67,7 @@ func diffCluster(c *cobra.Command, k *kube, repo *repository, to *target) (bool,
 	}
 	defer set.Close()
 	options := plan.Options{Sync: to.sync, SetID: set.ID(), EmbeddedScheduler: true, Prune: true, MaxPrunePercent: schema.DefaultMaxPrunePercent}
-	p, _, err := reconcile.Plan(ctx, set, objects, options, nil)
+	p, _, err := reconcile.Plan(ctx, set, objects, options, reconcile.Memory{})
 	if err != nil {
 		return false, err
 	}

@@ -15,7 +15,7 @@ func benchInput(b *testing.B, n int) ([]schema.Object, Input) {
 	b.Helper()
 	o := Options{SetID: "applyset-test-v1", Revision: "main@sha1:abc", Prune: true, MaxPrunePercent: 50, EmbeddedScheduler: false}
 	var objects []schema.Object
-	in := Input{Live: map[schema.Key]*unstructured.Unstructured{}, Applied: map[schema.Key]string{}, Ledger: Ledger{Jobs: map[schema.Key]Run{}}, Options: o, Now: testNow}
+	in := Input{Live: map[schema.Key]*unstructured.Unstructured{}, Applied: map[schema.Key]Intended{}, Ledger: Ledger{Jobs: map[schema.Key]Run{}}, Options: o, Now: testNow}
 	files := []string{"job-as-applied", "cronjob-env-moved", "deployment-as-applied", "service-as-applied"}
 	for i := range n {
 		path := "testdata/lost/" + files[i%len(files)] + ".txtar"

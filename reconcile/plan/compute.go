@@ -59,9 +59,9 @@ func decideObject(in Intended, live *unstructured.Unstructured, input *Input) Ch
 func decideAbsent(c Change, in Intended, input *Input) Change {
 	applied, ours := input.Applied[c.Key]
 	switch {
-	case ours && applied == in.Digest && input.Options.ReportDrift:
+	case ours && applied.Digest == in.Digest && input.Options.ReportDrift:
 		return decide(c, Keep, ReasonDeletedByHand, "was deleted by hand and stays so (drift: Report)")
-	case ours && applied == in.Digest:
+	case ours && applied.Digest == in.Digest:
 		return decide(c, Create, ReasonDeletedByHand, "will be created again: it was deleted by hand")
 	default:
 		return decide(c, Create, ReasonNew, "will be created"+firstFire(in, input))
@@ -82,8 +82,10 @@ func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *I
 	case applied != in.Digest && len(c.Lost) > 0 && lostMark(c.Lost) && !o.ReportDrift:
 		// Somebody overwrote our own annotation, so that what was applied last
 		// is known no more; what this process remembers decides.
-		c.Force = o.ForceConflicts || input.Applied[c.Key] == in.Digest
-		return decide(c, Update, ReasonDrifted, "will be corrected: "+describeLost(c.Lost, live))
+		c.Force = o.ForceConflicts || input.Applied[c.Key].Digest == in.Digest
+		return correct(c, live, input)
+	case applied != in.Digest && !o.ReportDrift && lostOfLast(c.Key, live, applied, input) != nil:
+		return correctFirst(c, live, input)
 	case applied != in.Digest:
 		c.Force = o.ForceConflicts
 		return decide(c, Update, ReasonChanged, changeEffect(in, live, input, waiting))
@@ -95,8 +97,44 @@ func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *I
 		// The digest says that what we want is what we applied last, so every
 		// field that force can take is one that was ours.
 		c.Force = true
-		return decide(c, Update, ReasonDrifted, "will be corrected: "+describeLost(c.Lost, live))
+		return correct(c, live, input)
 	}
+}
+
+// mostCorrections is how often a minute the same object is corrected. Beyond
+// it somebody undoes every correction at once, and a loop without end would
+// load the API server for nothing.
+const mostCorrections = 10
+
+func correct(c Change, live *unstructured.Unstructured, input *Input) Change {
+	lost := describeLost(c.Lost, live)
+	if n := input.Corrected[c.Key]; n >= mostCorrections {
+		return decide(c, Wait, ReasonFought, fmt.Sprintf("will be corrected later: somebody undid %d corrections within a minute; %s", n, lost))
+	}
+	return decide(c, Update, ReasonDrifted, "will be corrected: "+lost)
+}
+
+// correctFirst decides on an object that drifted and that the repository wants
+// changed as well. Force may take back only what was ours, so what was applied
+// last is applied again, whole; the change comes in the next round, unforced.
+func correctFirst(c Change, live *unstructured.Unstructured, input *Input) Change {
+	last := input.Applied[c.Key]
+	c.Object, c.Lost, c.Force = &last.Object, Lost(last.Unstructured, live), true
+	c = correct(c, live, input)
+	if c.Op == Update {
+		c.Reason, c.Effect = ReasonDriftedFirst, c.Effect+"; then it will be updated"
+	}
+	return c
+}
+
+// lostOfLast returns the fields that were lost of what this process applied
+// last, if that is what live says was applied last.
+func lostOfLast(key schema.Key, live *unstructured.Unstructured, applied string, input *Input) []LostField {
+	last, known := input.Applied[key]
+	if !known || last.Unstructured == nil || last.Digest != applied {
+		return nil
+	}
+	return Lost(last.Unstructured, live)
 }
 
 func unchanged(key schema.Key, live *unstructured.Unstructured) string {

@@ -74,7 +74,7 @@ func TestDriftIsDecidedByWhoOwnsWhatWasApplied(t *testing.T) {
 			live: func(u *unstructured.Unstructured, in *Input) {
 				lose(u, "f:metadata", "f:annotations", "f:"+schema.AnnotationApplied)
 				annotate(u, schema.AnnotationApplied, "o1:rubbish")
-				in.Applied[in.Desired[0].Key()] = in.Desired[0].Digest
+				in.Applied[in.Desired[0].Key()] = in.Desired[0]
 			},
 			want: "Update Drifted force=true"},
 		{name: "rota's own mark overwritten by hand is not forced over what nobody remembers", desired: settings,

@@ -38,7 +38,7 @@ func scenario(t *testing.T, path string) Input {
 	for _, in2 := range in.Desired {
 		for _, name := range extra.Seen {
 			if in2.Key().String() == name {
-				in.Applied[in2.Key()] = in2.Digest
+				in.Applied[in2.Key()] = in2
 			}
 		}
 		if message := extra.Refused[in2.Key().String()]; message != "" {
@@ -75,7 +75,7 @@ func scenario(t *testing.T, path string) Input {
 // applied one revision earlier; objects of live are others' work.
 func testInput(t testing.TB, desired, before, live string, o Options) Input {
 	t.Helper()
-	in := Input{Live: map[schema.Key]*unstructured.Unstructured{}, Refused: map[schema.Key]*schema.Problem{}, Applied: map[schema.Key]string{},
+	in := Input{Live: map[schema.Key]*unstructured.Unstructured{}, Refused: map[schema.Key]*schema.Problem{}, Applied: map[schema.Key]Intended{},
 		Ledger: Ledger{Jobs: map[schema.Key]Run{}}, Options: o, Now: testNow}
 	in.Desired = intended(t, parse(t, desired), o)
 	earlier := o

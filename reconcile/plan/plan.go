@@ -24,9 +24,12 @@ type Input struct {
 	// Refused holds the desired objects that cannot be applied whatever the
 	// plan says, for instance because the server does not know their kind.
 	Refused map[schema.Key]*schema.Problem
-	// Applied holds the object digest of what this process saw applied, so
+	// Applied holds what this process saw applied, so
 	// that a deletion by hand differs from an object that is new.
-	Applied map[schema.Key]string
+	Applied map[schema.Key]Intended
+	// Corrected says how often the drift of each object was corrected within
+	// the last minute.
+	Corrected map[schema.Key]int
 	// Ledger is what is known of the runs of Jobs.
 	Ledger Ledger
 	// Options are the Sync's choices.
@@ -117,7 +120,9 @@ const (
 	ReasonOwned         Reason = "OwnedByOther" // another Sync's or tool's
 	ReasonInvalid       Reason = "Invalid"      // see Problem
 	ReasonNoLedger      Reason = "LedgerUnreadable"
-	ReasonAwaitsKind    Reason = "AwaitsKind" // its CRD is in the same plan
+	ReasonFought        Reason = "Fought"       // somebody undoes every correction
+	ReasonDriftedFirst  Reason = "DriftedFirst" // drift is corrected before a change
+	ReasonAwaitsKind    Reason = "AwaitsKind"   // its CRD is in the same plan
 )
 
 // Change is what happens to one object, and why.

@@ -98,7 +98,7 @@ func randomInput(t *testing.T, r *rand.Rand) Input {
 	if chance(r, 10) {
 		o.Incomplete = "a file is broken"
 	}
-	in := Input{Live: map[schema.Key]*unstructured.Unstructured{}, Refused: map[schema.Key]*schema.Problem{}, Applied: map[schema.Key]string{},
+	in := Input{Live: map[schema.Key]*unstructured.Unstructured{}, Refused: map[schema.Key]*schema.Problem{}, Applied: map[schema.Key]Intended{},
 		Ledger: Ledger{Jobs: map[schema.Key]Run{}}, Options: o, Now: testNow}
 	n := r.IntN(30)
 	for i := range n {
@@ -115,7 +115,7 @@ func randomInput(t *testing.T, r *rand.Rand) Input {
 			in.Ledger.Jobs[d.Key()] = run
 		}
 		if chance(r, 20) {
-			in.Applied[d.Key()] = one(r, d.Digest, "o1:other")
+			in.Applied[d.Key()] = Intended{Object: d.Object, Digest: one(r, d.Digest, "o1:other")}
 		}
 		if chance(r, 4) {
 			in.Refused[d.Key()] = problemFor(d.Key(), d.Origin, "R299", "unknown", "")

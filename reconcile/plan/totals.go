@@ -57,7 +57,7 @@ func (t *Totals) countOf(c Change) *int {
 		return &t.RunNow
 	case c.Reason == ReasonAdopted:
 		return &t.Adopted
-	case c.Reason == ReasonDrifted, c.Reason == ReasonDeletedByHand:
+	case c.Reason == ReasonDrifted, c.Reason == ReasonDriftedFirst, c.Reason == ReasonDeletedByHand:
 		return &t.Corrected
 	case c.Op == Create:
 		return &t.Created

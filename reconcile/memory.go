@@ -1,0 +1,63 @@
+package reconcile
+
+import (
+	"time"
+
+	"rota.dev/rota/reconcile/plan"
+	"rota.dev/rota/schema"
+)
+
+// Memory is what a process remembers from one plan to the next. Everything
+// that must outlive it is in the cluster; this only makes decisions sharper.
+// The zero value remembers nothing.
+type Memory struct {
+	// Applied has what this process saw applied: a deletion by hand then
+	// differs from an object that is new, and a drift from a change of git.
+	Applied map[schema.Key]plan.Intended
+
+	corrections map[schema.Key][]time.Time
+}
+
+// fightWindow is the time that corrections are counted in.
+const fightWindow = time.Minute
+
+// corrected returns how often each object was corrected lately.
+func (m Memory) corrected(now time.Time) map[schema.Key]int {
+	counts := map[schema.Key]int{}
+	for key, times := range m.corrections {
+		for len(times) > 0 && now.Sub(times[0]) > fightWindow {
+			times = times[1:]
+		}
+		if len(times) == 0 {
+			delete(m.corrections, key)
+			continue
+		}
+		m.corrections[key], counts[key] = times, len(times)
+	}
+	return counts
+}
+
+// remember takes note of what became of p.
+func (m Memory) remember(p plan.Plan, outcomes []plan.Outcome, now time.Time) {
+	failed := map[schema.Key]bool{}
+	for _, o := range outcomes {
+		failed[o.Change.Key] = !o.Done || o.Problem != nil
+	}
+	for _, c := range p.Changes {
+		switch {
+		case failed[c.Key]:
+			continue
+		case c.Op == plan.Delete:
+			delete(m.Applied, c.Key)
+			continue
+		case c.Object == nil || c.Op == plan.Wait || c.Op == plan.Refuse:
+			continue
+		case c.Op == plan.Keep && c.Reason == plan.ReasonDeletedByHand:
+			continue
+		}
+		if c.Op == plan.Update && (c.Reason == plan.ReasonDrifted || c.Reason == plan.ReasonDriftedFirst) {
+			m.corrections[c.Key] = append(m.corrections[c.Key], now)
+		}
+		m.Applied[c.Key] = plan.Intended{Object: *c.Object, Digest: c.Object.GetAnnotations()[schema.AnnotationApplied]}
+	}
+}
