@@ -1,0 +1,405 @@
+package schedule
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"rota.dev/rota/schema"
+)
+
+// history drives Decide through a random life of one CronJob: the clock moves
+// by seconds or days, or back, runs end, people edit, suspend, pause and delete, and
+// any sequence of actions is cut short. It keeps what happened.
+type history struct {
+	t      *testing.T
+	random *rand.Rand
+	now    time.Time
+	view   View
+	serial int
+
+	released map[int64]int
+	outcomes map[int64][]Outcome
+	// due has every slot that was ever due, from an own walk over minutes.
+	due    map[int64]bool
+	walked time.Time
+	trace  []string
+}
+
+func newHistory(t *testing.T, seed uint64) *history {
+	r := rand.New(rand.NewPCG(seed, 7))
+	now := time.Date(2026, 3, 1, 12, 0, 30, 0, time.UTC).Add(time.Duration(r.IntN(40*1440)) * time.Minute)
+	policies := []batchv1.ConcurrencyPolicy{batchv1.AllowConcurrent, batchv1.ForbidConcurrent, batchv1.ReplaceConcurrent}
+	hold := true
+	zone := []string{"UTC", "Europe/Berlin", "America/New_York"}[r.IntN(3)]
+	cj := &batchv1.CronJob{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "x", Namespace: "n", UID: "cj", CreationTimestamp: metav1.Time{Time: now},
+			Annotations: map[string]string{schema.AnnotationScheduler: "rota", schema.AnnotationSuspended: "false"},
+		},
+		Spec: batchv1.CronJobSpec{Schedule: someCron(r), TimeZone: &zone, Suspend: &hold, ConcurrencyPolicy: policies[r.IntN(3)]},
+	}
+	if r.IntN(3) == 0 {
+		d := int64(5 + r.IntN(4000))
+		cj.Spec.StartingDeadlineSeconds = &d
+	}
+	return &history{t: t, random: r, now: now, walked: now, view: View{CronJob: cj, Gone: map[types.UID]bool{}},
+		released: map[int64]int{}, outcomes: map[int64][]Outcome{}, due: map[int64]bool{}}
+}
+
+func someCron(r *rand.Rand) string {
+	all := []string{"* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "0 9 * * 1-5", "30 10,11,12 * * 1-5", "0-5 0 * * *", "15 */3 * * *"}
+	return all[r.IntN(len(all))]
+}
+
+func (h *history) fail(format string, args ...any) {
+	h.t.Helper()
+	for _, line := range h.trace[max(len(h.trace)-25, 0):] {
+		h.t.Log(line)
+	}
+	h.t.Fatalf(format, args...)
+}
+
+func (h *history) note(format string, args ...any) {
+	h.trace = append(h.trace, h.now.Format("01-02 15:04:05 ")+fmt.Sprintf(format, args...))
+}
+
+// walk notes the slots that came due since the last walk.
+func (h *history) walk() {
+	location, err := time.LoadLocation(*h.view.CronJob.Spec.TimeZone)
+	if err != nil {
+		h.fail("%v", err)
+	}
+	s, err := Parse(h.view.CronJob.Spec.Schedule, "UTC")
+	if err != nil {
+		h.fail("%v", err)
+	}
+	for m := h.walked.Unix()/60 + 1; m*60 <= h.now.Unix(); m++ {
+		t := time.Unix(m*60, 0).In(location)
+		if s.minute&(1<<t.Minute()) != 0 && s.hour&(1<<t.Hour()) != 0 && s.dayMatches(t.Day(), int(t.Weekday())) {
+			h.due[t.Unix()] = true
+		}
+	}
+	if h.now.After(h.walked) {
+		h.walked = h.now
+	}
+}
+
+// step lets something happen.
+func (h *history) step() {
+	switch h.random.IntN(12) {
+	case 0, 1, 2, 3:
+		h.now = h.now.Add(time.Duration(h.random.IntN(240)) * time.Second)
+	case 4, 5:
+		h.now = h.now.Add(time.Duration(h.random.IntN(90*60)) * time.Second)
+	case 6:
+		h.now = h.now.Add(time.Duration(h.random.IntN(5*1440)) * time.Minute)
+	case 7, 8:
+		h.end()
+	case 9:
+		h.edit()
+	case 10:
+		if n := len(h.view.Jobs); n > 0 && h.random.IntN(4) == 0 { // a person deletes a run
+			h.drop(h.view.Jobs[h.random.IntN(n)].UID)
+		}
+	case 11:
+		back := time.Duration(h.random.IntN(600)) * time.Second
+		h.note("the clock goes back by %s", back)
+		h.now = h.now.Add(-back)
+	}
+	h.walk()
+}
+
+func (h *history) edit() {
+	cj := h.view.CronJob.DeepCopy()
+	switch h.random.IntN(4) {
+	case 0:
+		cj.Annotations[schema.AnnotationSuspended] = fmt.Sprint(h.random.IntN(2) == 0)
+		h.note("suspended: %s", cj.Annotations[schema.AnnotationSuspended])
+	case 1:
+		cj.Annotations[schema.AnnotationPause] = Pause{Until: h.now.Add(time.Duration(h.random.IntN(300)) * time.Minute)}.String()
+		h.note("pause %s", cj.Annotations[schema.AnnotationPause])
+	case 2:
+		delete(cj.Annotations, schema.AnnotationPause)
+	case 3:
+		if h.now.Before(h.walked) {
+			return // slots that were due before the clock went back stay due
+		}
+		// The edit is seen at once: what an upper bound on its time loses is
+		// for the tests of editedAt.
+		cj.Spec.Schedule = someCron(h.random)
+		h.note("schedule %s", cj.Spec.Schedule)
+		cj.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "rota", Time: &metav1.Time{Time: h.now},
+			FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:schedule":{},"f:timeZone":{}}}`)}}
+	}
+	h.view.CronJob = cj
+}
+
+// end lets a released run end.
+func (h *history) end() {
+	for i, job := range h.view.Jobs {
+		if _, prepared := job.Annotations[schema.AnnotationPrepared]; prepared || len(job.Status.Conditions) > 0 || h.random.IntN(2) == 0 {
+			continue
+		}
+		job = job.DeepCopy()
+		how := batchv1.JobComplete
+		if h.random.IntN(3) == 0 {
+			how = batchv1.JobFailed
+		}
+		job.Status.Conditions = []batchv1.JobCondition{{Type: how, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Time{Time: h.now}}}
+		h.view.Jobs[i] = job
+		h.note("%s ends", job.Name)
+	}
+}
+
+func (h *history) drop(uid types.UID) {
+	var left []*batchv1.Job
+	for _, job := range h.view.Jobs {
+		if job.UID != uid {
+			left = append(left, job)
+		} else {
+			h.note("%s is gone", job.Name)
+		}
+	}
+	h.view.Jobs = left
+}
+
+// decide decides once and carries it out, or a part of it. It reports whether
+// there was anything to do.
+func (h *history) decide(cut bool) bool {
+	spec, err := SpecOf(h.view.CronJob)
+	if err != nil {
+		h.fail("%v", err)
+	}
+	state := StateOf(h.view)
+	d := Decide(spec, state, h.now)
+	if again := Decide(spec, state, h.now); describe(again) != describe(d) || !again.Wake.Equal(d.Wake) {
+		h.fail("decided %q, then %q", describe(d), describe(again))
+	}
+	if !d.Wake.IsZero() && !d.Wake.After(h.now) {
+		h.fail("wakes at %s, which is not after %s", d.Wake, h.now)
+	}
+	if len(d.Actions) == 0 {
+		h.rests(spec, state, d)
+		return false
+	}
+	h.note("%s", describe(d))
+	h.carryOut(d.Actions, cut)
+	return true
+}
+
+// rests checks a decision that does nothing: a schedule that goes on must wake.
+func (h *history) rests(spec Spec, state State, d Decision) {
+	paused := spec.Pause != nil && (spec.Pause.Until.IsZero() || spec.Pause.Until.After(h.now))
+	if spec.Suspended || paused {
+		if paused && !spec.Suspended && !d.Wake.Equal(spec.Pause.Until) && d.Wake.After(spec.Pause.Until) {
+			h.fail("wakes at %s, after the pause's end", d.Wake)
+		}
+		return
+	}
+	next := spec.Cron.Next(latest(h.now, state.Cursor.Slot, state.Cursor.Since, state.Created))
+	if d.Wake.IsZero() || d.Wake.After(next) {
+		h.fail("wakes at %s, the next slot is %s", d.Wake, next)
+	}
+}
+
+func (h *history) carryOut(actions []Action, cut bool) {
+	stop := len(actions) + 2
+	if cut {
+		stop = h.random.IntN(stop)
+	}
+	started := map[string]*batchv1.Job{}
+	for _, a := range actions {
+		switch a := a.(type) {
+		case Verify:
+			h.view.Gone[a.Ref.UID] = true // no Job exists that the view lacks
+			return
+		case Start:
+			if stop--; stop < 0 {
+				return
+			}
+			started[a.Name] = h.prepare(a)
+		case Withdraw:
+			h.change(a.Run.UID, func(j *batchv1.Job) { j.Annotations[schema.AnnotationPrepared] = PreparedWithdrawn })
+		}
+	}
+	if stop--; stop < 0 {
+		return
+	}
+	updated, err := Record(h.view, actions, started)
+	if err != nil {
+		h.fail("recording: %v", err)
+	}
+	if updated != nil {
+		h.journal(updated)
+		h.view.CronJob = updated
+	}
+	for _, a := range actions {
+		if stop--; stop < 0 {
+			return
+		}
+		switch a := a.(type) {
+		case Release:
+			h.change(a.Run.UID, func(j *batchv1.Job) {
+				delete(j.Annotations, schema.AnnotationPrepared)
+				h.released[a.Run.Slot.Unix()]++
+				h.alone(a.Run)
+			})
+		case Stop:
+			h.drop(a.Run.UID)
+		case Sweep:
+			h.drop(a.Run.UID)
+		case DeleteHistory:
+			h.drop(a.Run.UID)
+		}
+	}
+}
+
+// alone checks that a strict policy starts nothing beside another run.
+func (h *history) alone(run Run) {
+	if h.view.CronJob.Spec.ConcurrencyPolicy == batchv1.AllowConcurrent {
+		return
+	}
+	for _, job := range h.view.Jobs {
+		if _, prepared := job.Annotations[schema.AnnotationPrepared]; !prepared && job.UID != run.UID && len(job.Status.Conditions) == 0 {
+			h.fail("%s is released while %s runs", run.Name, job.Name)
+		}
+	}
+}
+
+func (h *history) prepare(a Start) *batchv1.Job {
+	for _, job := range h.view.Jobs {
+		if job.Name == a.Name {
+			return job
+		}
+	}
+	if a.Slot.After(h.now) {
+		h.fail("%s starts before its time", a.Name)
+	}
+	job := NewRun(h.view.CronJob, "s", a.Slot)
+	h.serial++
+	job.UID = types.UID(fmt.Sprint(h.serial))
+	h.view.Jobs = append(h.view.Jobs, job)
+	return job
+}
+
+func (h *history) change(uid types.UID, change func(*batchv1.Job)) {
+	for i, job := range h.view.Jobs {
+		if job.UID == uid {
+			job = job.DeepCopy()
+			h.view.Jobs[i] = job
+			change(job)
+		}
+	}
+}
+
+// journal notes what a record resolves.
+func (h *history) journal(updated *batchv1.CronJob) {
+	old, _ := ParseCursor(h.view.CronJob.Annotations[schema.AnnotationCursor])
+	now, err := ParseCursor(updated.Annotations[schema.AnnotationCursor])
+	if err != nil {
+		h.fail("%v", err)
+	}
+	if now.Slot.Before(old.Slot) {
+		h.fail("the cursor went back from %s to %s", old.Slot, now.Slot)
+	}
+	fresh := now.Recent
+	if len(old.Recent) > 0 {
+		for i, r := range now.Recent {
+			if r == old.Recent[len(old.Recent)-1] {
+				fresh = now.Recent[i+1:]
+			}
+		}
+	}
+	for _, r := range fresh {
+		last := latest(r.Slot, r.Last)
+		n := 0
+		for slot := range h.due {
+			if slot >= r.Slot.Unix() && slot <= last.Unix() {
+				h.outcomes[slot] = append(h.outcomes[slot], r.Outcome)
+				n++
+			}
+		}
+		if n != max(r.Count, 1) {
+			h.fail("%+v has %d slots by the walk over minutes", r, n)
+		}
+	}
+}
+
+func TestAnyHistoryResolvesEverySlotOnce(t *testing.T) {
+	lives, steps := 150, 120
+	if testing.Short() {
+		lives = 60
+	}
+	for seed := range uint64(lives) {
+		h := newHistory(t, seed)
+		h.settle()
+		for range steps {
+			h.step()
+			if h.random.IntN(3) == 0 {
+				h.decide(true)
+				continue
+			}
+			h.settle()
+		}
+		h.settle()
+		h.check()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func (h *history) settle() {
+	for range 20 {
+		if !h.decide(false) {
+			return
+		}
+	}
+	h.fail("it does not come to rest")
+}
+
+func (h *history) check() {
+	cursor, err := ParseCursor(h.view.CronJob.Annotations[schema.AnnotationCursor])
+	if err != nil {
+		h.fail("%v", err)
+	}
+	committed := map[int64]bool{}
+	for _, job := range h.view.Jobs {
+		if _, prepared := job.Annotations[schema.AnnotationPrepared]; prepared {
+			run, _ := RunOf(h.view.CronJob, job)
+			committed[run.Slot.Unix()] = true
+		}
+	}
+	for slot := range h.due {
+		text := time.Unix(slot, 0).UTC()
+		outcomes := h.outcomes[slot]
+		if slot > cursor.Slot.Unix() {
+			if cursor.Hold == nil && text.Before(h.now) {
+				h.fail("slot %s is not resolved, and nothing holds it back", text)
+			}
+			if len(outcomes) > 0 || h.released[slot] > 0 {
+				h.fail("slot %s is after the cursor and has %v", text, outcomes)
+			}
+			continue
+		}
+		if len(outcomes) == 0 || len(outcomes) > 2 || (len(outcomes) == 2 && (outcomes[0] != Ran || outcomes[1] != Skipped)) {
+			h.fail("slot %s has the outcomes %v", text, outcomes)
+		}
+		ran := outcomes[len(outcomes)-1] == Ran
+		if h.released[slot] > 1 || (!ran && h.released[slot] > 0) {
+			h.fail("slot %s has %v and was released %d times", text, outcomes, h.released[slot])
+		}
+	}
+	for slot := range h.released {
+		if !h.due[slot] {
+			h.fail("a run of %s, which is no slot", time.Unix(slot, 0).UTC())
+		}
+	}
+}
