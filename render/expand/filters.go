@@ -3,8 +3,12 @@ package expand
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
@@ -14,10 +18,10 @@ import (
 // filterNames are the filters that templates may use: those of Jinja2 that
 // gonja or this package gives as Jinja2 does, and that depend on nothing but
 // their arguments.
-var filterNames = names("abs attr batch capitalize center count d default dictsort first float format groupby indent int items join last length list lower map max min reject rejectattr replace reverse round select selectattr slice sort string sum title tojson trim truncate unique upper urlencode wordcount wordwrap")
+var filterNames = names("abs batch capitalize center count d default dictsort first float format groupby indent int items join last length list lower map max min reject rejectattr replace reverse round select selectattr slice sort string sum title tojson trim truncate unique upper urlencode wordcount")
 
 // stringMethods are the methods of texts that templates may call.
-var stringMethods = names("capitalize center endswith find format isalnum isalpha isdigit islower isspace isupper join ljust lower lstrip removeprefix removesuffix replace rjust rsplit rstrip split splitlines startswith strip title upper zfill")
+var stringMethods = names("capitalize center format isalnum isalpha isdigit islower isspace isupper join ljust lower lstrip removeprefix removesuffix replace rjust rsplit rstrip split splitlines strip title upper zfill")
 
 func names(list string) map[string]bool {
 	set := map[string]bool{}
@@ -48,12 +52,16 @@ func filterMend(name string) string {
 	return "Known filters: " + strings.Join(known, ", ") + "."
 }
 
+// strictDefault is default on what is computed: a name in it that is not
+// defined is a fault, as in Jinja2.
+const strictDefault = ours + "default"
+
 // maxWidth bounds numbers that say how long a text becomes.
 const maxWidth = 10_000
 
 // empties are filters that give nothing for an empty list, which a `default`
 // may follow.
-var empties = names("first last min max attr")
+var empties = names("first last min max")
 
 func filterSet(r *jinjaRun) *exec.FilterSet {
 	set := map[string]exec.FilterFunction{}
@@ -70,6 +78,7 @@ func filterSet(r *jinjaRun) *exec.FilterSet {
 		}
 		set[name] = r.filter(name, builtin)
 	}
+	set[strictDefault] = r.filter(strictDefault, set["default"])
 	return exec.NewFilterSet(set)
 }
 
@@ -79,10 +88,20 @@ func (r *jinjaRun) filter(name string, f exec.FilterFunction) exec.FilterFunctio
 			return r.defaulted(in, a)
 		}
 		if in.IsError() {
-			return in
+			return exec.AsValue(r.fail(r.explained(in)))
 		}
 		if err := r.bounded(a.Args); err != nil {
 			return exec.AsValue(err)
+		}
+		in, err := takes(name, in)
+		if err != nil {
+			return exec.AsValue(r.fail(err))
+		}
+		if empties[name] && in.Len() == 0 {
+			return exec.AsValue(typeError("the filter %s found no item, for the list is empty", name))
+		}
+		if err := attributes(name, in, a); err != nil {
+			return exec.AsValue(r.fail(err))
 		}
 		if name == "indent" || name == "replace" {
 			if err := r.grows(name, in, a); err != nil {
@@ -95,6 +114,94 @@ func (r *jinjaRun) filter(name string, f exec.FilterFunction) exec.FilterFunctio
 		}
 		return out
 	}
+}
+
+// asText are filters that make a text of what they are given, as Python's str;
+// ofTexts, ofLists and ofNumbers are those that take nothing else.
+var (
+	asText    = names("upper lower title capitalize trim replace wordcount center")
+	ofTexts   = names("truncate indent")
+	ofLists   = names("first last batch slice map select reject selectattr rejectattr unique sort sum max min reverse groupby")
+	ofNumbers = names("abs round")
+	ofSized   = names("length count")
+)
+
+// takes checks what a filter is given. gonja's filters take anything, and give
+// something for it where Jinja2 fails.
+func takes(name string, in *exec.Value) (*exec.Value, error) {
+	kind := kindOf(in)
+	wrong := &templateFault{rule: "R041", message: fmt.Sprintf("the filter %s does not take a value of the type %s", name, kind), mend: "Use tojson or string to make a text of it, or items() to make a list."}
+	switch {
+	case asText[name] && !in.IsString():
+		s, err := text(in)
+		return exec.AsValue(s), err
+	case ofTexts[name] && kind != "str", ofNumbers[name] && !isNumber(kind):
+		return nil, wrong
+	case ofLists[name] && kind != "list" && kind != "tuple" && kind != "range":
+		return nil, wrong
+	case ofSized[name] && (isNumber(kind) || kind == "None" || kind == ""):
+		return nil, wrong
+	case (name == "int" || name == "float") && kind == "bool":
+		return exec.AsValue(int(integer(in))), nil
+	case (name == "sort" || name == "min" || name == "max") && !sortable(elements(in)):
+		return nil, &templateFault{rule: "R042", message: "the filter " + name + " takes texts only, or numbers only, here", mend: "Make the items alike with map('string')."}
+	case name == "int" && kind == "float" && !(math.Abs(in.Float()) < 1<<62):
+		return nil, tooBig()
+	case name == "list":
+		list, err := iterable(in)
+		return exec.ToValue(list), err
+	case (name == "int" || name == "float") && !isNumber(kind) && kind != "str":
+		return nil, wrong
+	}
+	return in, nil
+}
+
+// sortable reports whether all items are texts, all numbers, or all mappings,
+// which are sorted by an attribute.
+func sortable(items []*exec.Value) bool {
+	kinds := map[string]bool{}
+	for _, item := range items {
+		kind := kindOf(item)
+		if isNumber(kind) {
+			kind = "number"
+		}
+		kinds[kind] = true
+	}
+	return len(kinds) == 0 || len(kinds) == 1 && (kinds["str"] || kinds["number"] || kinds["dict"])
+}
+
+// attributes checks that every item has the attribute that a filter is to look
+// at; gonja takes None for a missing one.
+func attributes(name string, in *exec.Value, a *exec.VarArgs) error {
+	attribute := a.KwArgs["attribute"]
+	switch name {
+	case "groupby", "selectattr", "rejectattr":
+		if attribute == nil && len(a.Args) > 0 {
+			attribute = a.Args[0]
+		}
+	}
+	if attribute == nil || attribute.IsNil() || a.KwArgs["default"] != nil {
+		return nil
+	}
+	if name == "selectattr" || name == "rejectattr" {
+		if len(a.Args) > 1 && (a.Args[1].String() == "defined" || a.Args[1].String() == "undefined") {
+			return nil
+		}
+	}
+	for _, item := range elements(in) {
+		for _, step := range strings.Split(attribute.String(), ".") {
+			var key any = step
+			if i, err := strconv.Atoi(step); err == nil {
+				key = i
+			}
+			next, found := item.GetItem(key)
+			if !found {
+				return typeError("there is no attribute %q in every item", attribute.String())
+			}
+			item = next
+		}
+	}
+	return nil
 }
 
 // bounded refuses numbers that would make a text or a list of them.
@@ -144,12 +251,50 @@ var ownFilters = map[string]func(*jinjaRun, *exec.Value, *exec.VarArgs) (any, er
 	"default":   filterDefault,
 	"d":         filterDefault,
 	"string":    func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return text(in) },
+	"abs":       filterAbs,
+	"center":    filterCenter,
 	"dictsort":  filterDictSort,
+	"reverse":   filterReverse,
+	"round":     filterRound,
+	"sum":       filterSum,
+	"title":     func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return title(in.String()), nil },
 	"format":    filterFormat,
 	"items":     func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return pairs(in) },
 	"join":      filterJoin,
 	"tojson":    filterToJSON,
 	"urlencode": filterURLEncode,
+	"wordcount": func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) {
+		return len(words.FindAllString(in.String(), -1)), nil
+	},
+}
+
+// words are what Python's \w+ finds.
+var words = regexp.MustCompile(`[\pL\pN_]+`)
+
+// title makes the first letter of each word large, as Jinja2's filter does it:
+// words begin after spaces, -, (, {, [ and <.
+func title(s string) string {
+	var b strings.Builder
+	first := true
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r) || strings.ContainsRune("-({[<", r):
+			first = true
+			b.WriteRune(r)
+		case first:
+			first = false
+			b.WriteString(strings.ToUpper(string(r)))
+		default:
+			b.WriteString(strings.ToLower(string(r)))
+		}
+	}
+	return b.String()
+}
+
+func filterReverse(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) {
+	list := exec.ValuesList(elements(in))
+	slices.Reverse(list)
+	return list, nil
 }
 
 func filterDefault(_ *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
@@ -381,6 +526,8 @@ func methodSets(r *jinjaRun) exec.Methods {
 			}
 		}
 	}
+	texts["startswith"] = r.affix("startswith", strings.HasPrefix)
+	texts["endswith"] = r.affix("endswith", strings.HasSuffix)
 	return exec.Methods{
 		Str:   exec.NewMethodSet(texts),
 		Dict:  exec.NewMethodSet(dictMethods),
@@ -388,6 +535,15 @@ func methodSets(r *jinjaRun) exec.Methods {
 		Bool:  exec.NewMethodSet(map[string]exec.Method[bool]{}),
 		Int:   exec.NewMethodSet(map[string]exec.Method[int]{}),
 		Float: exec.NewMethodSet(map[string]exec.Method[float64]{}),
+	}
+}
+
+func (r *jinjaRun) affix(name string, has func(string, string) bool) exec.Method[string] {
+	return func(self string, _ *exec.Value, a *exec.VarArgs) (any, error) {
+		if len(a.Args) != 1 || !a.Args[0].IsString() {
+			return nil, r.fail(&templateFault{rule: "R042", message: name + " is supported with one text only", mend: "Use `or` for several."})
+		}
+		return has(self, a.Args[0].String()), nil
 	}
 }
 

@@ -2,6 +2,7 @@ package expand
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -88,6 +89,9 @@ func formatOne(flags, width, precision, verb string, hasPrecision bool, v *exec.
 	case "d", "i", "u", "x", "X", "o":
 		kind := kindOf(v)
 		if kind == "float" && strings.Contains("diu", verb) {
+			if math.Abs(v.Float()) >= 1<<62 {
+				return "", tooBig()
+			}
 			return fmt.Sprintf(spec+"d", int64(v.Float())), nil
 		}
 		if kind != "int" && kind != "bool" {

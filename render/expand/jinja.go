@@ -103,7 +103,7 @@ func (r *jinjaRun) render(file, source string, variables []schema.Value, out *li
 	options := config.New()
 	options.StrictUndefined = true
 	loader := &repositoryLoader{run: r, file: file, text: rewritten}
-	environment := &exec.Environment{Context: r.context(variables), Filters: filterSet(r), Tests: builtins.Tests, ControlStructures: builtins.ControlStructures, Methods: methodSets(r)}
+	environment := &exec.Environment{Context: r.context(variables), Filters: filterSet(r), Tests: testSet(r), ControlStructures: builtins.ControlStructures, Methods: methodSets(r)}
 	template, err := exec.NewTemplate(file, options, loader, environment)
 	if err != nil {
 		return err
@@ -124,6 +124,7 @@ func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
 		fnIterate: r.guard(2, func(a []*exec.Value) (any, error) { return iterable(a[1]) }),
 		fnGroup:   r.guard(1, func(a []*exec.Value) (any, error) { return a[0], nil }),
 		fnTruth:   r.guard(1, func(a []*exec.Value) (any, error) { return truth(a[0]), nil }),
+		fnOperand: r.guard(1, operand),
 		fnNot:     r.guard(1, func(a []*exec.Value) (any, error) { return !truth(a[0]), nil }),
 		fnTuple:   r.guard(-1, func(a []*exec.Value) (any, error) { return tuple(a), nil }),
 		fnNegate:  r.guard(1, negate),
@@ -197,6 +198,14 @@ func (r *jinjaRun) guard(count int, f func([]*exec.Value) (any, error)) func(*ex
 	}
 }
 
+// operand makes an empty mapping false, which gonja takes for true.
+func operand(a []*exec.Value) (any, error) {
+	if kindOf(a[0]) == "dict" && a[0].Len() == 0 {
+		return map[string]any{}, nil
+	}
+	return a[0], nil
+}
+
 func negate(a []*exec.Value) (any, error) {
 	switch kindOf(a[0]) {
 	case "float":
@@ -260,7 +269,7 @@ func rangeOf(a []*exec.Value) (any, error) {
 	if step == 0 {
 		return nil, typeError("the step of range must not be zero")
 	}
-	var list []int
+	list := numbers{}
 	for i := start; step > 0 && i < stop || step < 0 && i > stop; i += step {
 		if len(list) == maxItems {
 			return nil, &templateFault{rule: "R043", message: fmt.Sprintf("a range of more than %d numbers", maxItems), mend: "Use an Expansion with a matrix."}

@@ -24,6 +24,9 @@ func (t tuple) String() string {
 	return s
 }
 
+// numbers are what range gives: a list that is not one.
+type numbers []int
+
 func typeError(format string, args ...any) error {
 	return &templateFault{rule: "R041", message: fmt.Sprintf(format, args...)}
 }
@@ -43,7 +46,13 @@ func kindOf(v *exec.Value) string {
 	case v.IsString():
 		return "str"
 	}
-	if _, ok := v.Interface().(tuple); ok {
+	switch v.Interface().(type) {
+	case tuple:
+		return "tuple"
+	case numbers:
+		return "range"
+	}
+	if v.Val.Type().Name() == "tupleValue" { // gonja's own, of groupby
 		return "tuple"
 	}
 	if v.IsDict() {
@@ -127,6 +136,8 @@ func represent(v *exec.Value) (string, error) {
 		return sequenceText(elements(v), kind == "tuple")
 	case "dict":
 		return dictText(v)
+	case "range":
+		return "", &templateFault{rule: "R042", message: "a range cannot be printed", mend: "Use range(…)|list."}
 	default:
 		return "", &templateFault{rule: "R042", message: "a function or another object of the engine cannot be printed", mend: "Call it, or print its attributes."}
 	}
@@ -235,7 +246,7 @@ func equal(a, b *exec.Value) bool {
 		return true
 	case ka == "str":
 		return a.String() == b.String()
-	case ka == "list" || ka == "tuple":
+	case ka == "list" || ka == "tuple" || ka == "range":
 		la, lb := elements(a), elements(b)
 		if len(la) != len(lb) {
 			return false
@@ -347,7 +358,7 @@ func contains(in, item *exec.Value) (bool, error) {
 			return false, typeError("'in <string>' wants a text on its left, not %s", kindOf(item))
 		}
 		return strings.Contains(in.String(), item.String()), nil
-	case "list", "tuple":
+	case "list", "tuple", "range":
 		for _, e := range elements(in) {
 			if equal(e, item) {
 				return true, nil
@@ -355,6 +366,9 @@ func contains(in, item *exec.Value) (bool, error) {
 		}
 		return false, nil
 	case "dict":
+		if k := kindOf(item); k == "list" || k == "dict" {
+			return false, typeError("a %s cannot be a key", k)
+		}
 		_, ok := lookup(in, item)
 		return ok, nil
 	}
@@ -459,19 +473,49 @@ func floats(operator string, a, b float64) (any, error) {
 	case "/":
 		return a / b, nil
 	case "//":
-		return math.Floor(a / b), nil
+		quotient, _ := divideFloats(a, b)
+		return quotient, nil
 	case "%":
-		m := math.Mod(a, b)
-		if m != 0 && (m < 0) != (b < 0) {
-			m += b
-		}
-		return m, nil
+		_, rest := divideFloats(a, b)
+		return rest, nil
 	}
-	p := math.Pow(a, b)
-	if math.IsNaN(p) || math.IsInf(p, 0) {
-		return nil, tooBig()
+	return floatPower(a, b)
+}
+
+// floatPower gives only the powers that are sure to have the same last digit
+// in C, which Python uses.
+func floatPower(a, b float64) (any, error) {
+	switch {
+	case b == 0:
+		return 1.0, nil
+	case b == 1:
+		return a, nil
+	case b == 2 && !math.IsInf(a*a, 0):
+		return a * a, nil
+	case b == 0.5 && a >= 0:
+		return math.Sqrt(a), nil
 	}
-	return p, nil
+	return nil, &templateFault{rule: "R042", message: "this power of numbers with a fraction is not supported", mend: "Multiply, or give the result as a parameter."}
+}
+
+// divideFloats is Python's divmod of floats; see float_divmod in CPython.
+func divideFloats(a, b float64) (quotient, rest float64) {
+	rest = math.Mod(a, b)
+	quotient = (a - rest) / b
+	if rest == 0 {
+		rest = math.Copysign(0, b)
+	} else if (rest < 0) != (b < 0) {
+		rest += b
+		quotient--
+	}
+	if quotient == 0 {
+		return math.Copysign(0, a/b), rest
+	}
+	floor := math.Floor(quotient)
+	if quotient-floor > 0.5 {
+		floor++
+	}
+	return floor, rest
 }
 
 func integers(operator string, a, b int64) (any, error) {
@@ -526,7 +570,7 @@ func power(base, exponent int64) (any, error) {
 		if base == 0 {
 			return nil, typeError("division by zero")
 		}
-		return math.Pow(float64(base), float64(exponent)), nil
+		return floatPower(float64(base), float64(exponent))
 	}
 	if base == 0 || base == 1 || base == -1 {
 		switch {

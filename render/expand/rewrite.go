@@ -25,6 +25,7 @@ const (
 	fnNegate    = ours + "negate" // (value)
 	fnBinary    = ours + "binary" // (operator, left, right)
 	fnCompare   = ours + "compare"
+	fnOperand   = ours + "operand" // (value): what `and` and `or` look at
 	fnUndefined = ours + "undefined"
 )
 
@@ -349,7 +350,7 @@ func (w *rewriter) conditional() string {
 func (w *rewriter) or() string {
 	left := w.and()
 	for w.is(tokens.Or) {
-		left = fmt.Sprintf("%s(%s %s %s)", fnGroup, left, w.take(), w.and())
+		left = fmt.Sprintf("%s(%s(%s) %s %s)", fnGroup, fnOperand, left, w.take(), w.and())
 	}
 	return left
 }
@@ -357,7 +358,7 @@ func (w *rewriter) or() string {
 func (w *rewriter) and() string {
 	left := w.not()
 	for w.is(tokens.And) {
-		left = fmt.Sprintf("%s(%s %s %s)", fnGroup, left, w.take(), w.not())
+		left = fmt.Sprintf("%s(%s(%s) %s %s)", fnGroup, fnOperand, left, w.take(), w.not())
 	}
 	return left
 }
@@ -410,6 +411,14 @@ func (w *rewriter) product() string {
 	return w.binary(w.power, tokens.Multiply, tokens.Division, tokens.FloorDivision, tokens.Modulo)
 }
 func (w *rewriter) power() string {
+	// Jinja2 folds -3 into one constant, which Python then reads as -(3 ** x).
+	if w.is(tokens.Subtraction) {
+		left := w.unary(true)
+		if w.is(tokens.Power) {
+			w.fail("R042", "a power of a number with a sign is ambiguous", "Set the number to a name first, or multiply.")
+		}
+		return left
+	}
 	return w.binary(func() string { return w.unary(true) }, tokens.Power)
 }
 
@@ -635,7 +644,11 @@ func (w *rewriter) filters(value string) string {
 			if !filterNames[name] {
 				w.fail("R042", fmt.Sprintf("the filter %s is not supported", name), filterMend(name))
 			}
-			value = fnGroup + "(" + value + pipe + w.take()
+			written := w.take()
+			if (name == "default" || name == "d") && computed(value) {
+				written = strictDefault
+			}
+			value = fnGroup + "(" + value + pipe + written
 			if w.is(tokens.LeftParenthesis) {
 				value += w.arguments()
 			}
@@ -646,6 +659,15 @@ func (w *rewriter) filters(value string) string {
 			return value
 		}
 	}
+}
+
+// computed reports whether an expression is more than a name with attributes,
+// subscripts and filters.
+func computed(expression string) bool {
+	for strings.HasPrefix(expression, fnGroup+"(") {
+		expression = expression[len(fnGroup)+1:]
+	}
+	return strings.HasPrefix(expression, ours)
 }
 
 func (w *rewriter) test(value string) string {
