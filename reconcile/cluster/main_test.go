@@ -44,8 +44,10 @@ type world struct {
 	client    dynamic.Interface
 	namespace string
 	system    string
-	applied   map[schema.Key]string
-	options   plan.Options
+	// applied is what the loop would remember; intended is of the last plan.
+	applied  map[schema.Key]plan.Intended
+	intended map[schema.Key]plan.Intended
+	options  plan.Options
 }
 
 func newWorld(t *testing.T) *world {
@@ -67,7 +69,7 @@ func newWorldIn(t *testing.T, cluster *local.Local) *world {
 	w := &world{
 		t: t, ctx: ctx, config: config, client: client,
 		namespace: fmt.Sprintf("work-%d", n), system: fmt.Sprintf("system-%d", n),
-		applied: map[schema.Key]string{},
+		applied: map[schema.Key]plan.Intended{},
 	}
 	w.options = plan.Options{Sync: "batch", Prune: true, MaxPrunePercent: 100, EmbeddedScheduler: true}
 	w.do(namespaces, "").create("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + w.namespace + "}")
@@ -148,6 +150,10 @@ func (w *world) compute(s *Set, objects []schema.Object) (plan.Plan, error) {
 	intended, err := plan.Intend(resolved, options)
 	if err != nil {
 		return plan.Plan{}, err
+	}
+	w.intended = map[schema.Key]plan.Intended{}
+	for _, in := range intended {
+		w.intended[in.Key()] = in
 	}
 	return plan.Compute(plan.Input{Desired: intended, Live: seen.Live, Refused: refused, Applied: w.applied, Ledger: seen.Ledger, Options: options, Now: time.Now()}), nil
 }

@@ -54,12 +54,12 @@ spec:
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			s := w.set(nil)
-			outcomes := w.mustSync(s, cronJob)
-			w.applied[outcomes["CronJob nightly"].Change.Key] = outcomes["CronJob nightly"].Change.Object.GetAnnotations()[schema.AnnotationApplied]
+			w.mustSync(s, cronJob)
+			w.applied = w.intended
 			w.drain(s)
 			c.change(w)
 			w.signalled(s)
-			outcomes = w.mustSync(s, cronJob)
+			outcomes := w.mustSync(s, cronJob)
 			if o := outcomes["CronJob nightly"]; o.Change.Reason != c.reason || !o.Done {
 				t.Errorf("%s %s: %s", o.Change.Op, o.Change.Reason, o.Change.Effect)
 			}
