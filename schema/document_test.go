@@ -83,7 +83,7 @@ func TestDocumentsAreReadAsKubectlReadsThem(t *testing.T) {
 
 func TestFaultsHavePositions(t *testing.T) {
 	for text, want := range map[string]string{
-		"a: 1\nb: 2\na: 3":           "a.yaml:3:1",
+		"a: 1\nb: 2\na: 3":            "a.yaml:3:1",
 		"a:\n  - x\n  - {b: 1, b: 2}": "a.yaml:3:12",
 		"a: .inf":                     "a.yaml:1:4",
 		"a: [1, 2":                    "a.yaml:1",
