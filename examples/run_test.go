@@ -285,7 +285,7 @@ func (r run) plan(ctx context.Context, t *testing.T, set *cluster.Set) plan.Plan
 		r.edit(t, result.Objects)
 	}
 	options := plan.Options{SetID: set.ID(), Revision: "sha256:" + strings.Repeat("0", 64)}
-	p, known, err := reconcile.Plan(ctx, set, result.Objects, options, nil)
+	p, known, err := reconcile.Plan(ctx, set, result.Objects, options, reconcile.Memory{})
 	if err != nil {
 		t.Fatal(err)
 	}
