@@ -2,7 +2,6 @@ package source
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -74,11 +73,8 @@ func parseAddress(raw string, local bool) (address, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		// The error's own text repeats the URL with what it may hold.
-		var inner *url.Error
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
+		// The error's own text repeats the URL with what it may hold, so it stays
+		// unsaid.
 		return refuse("it cannot be parsed", mendURL)
 	}
 	at := address{scheme: strings.ToLower(u.Scheme), host: u.Hostname(), port: u.Port(), path: u.Path, url: raw}

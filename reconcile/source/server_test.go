@@ -180,8 +180,9 @@ func (s *shell) conversation(conn net.Conn) {
 }
 
 func (s *shell) run(channel ssh.Channel, line string) {
-	path, ok := strings.CutPrefix(line, "git-upload-pack '")
-	if path, ok = strings.CutSuffix(path, "'"); !ok {
+	path, asked := strings.CutPrefix(line, "git-upload-pack '")
+	path, closed := strings.CutSuffix(path, "'")
+	if !asked || !closed {
 		s.t.Errorf("the client ran %q", line)
 		return
 	}
