@@ -103,6 +103,11 @@ func syntaxProblem(file string, data []byte, err error) *Problem {
 	if m := yamlErrorLine.FindStringSubmatch(message); m != nil {
 		message = m[2]
 		origin.Line, _ = strconv.Atoi(m[1])
+		// The library counts lines from 1 for its scanner and from 0 for its
+		// parser, whose errors begin like this.
+		if strings.HasPrefix(message, "did not find expected") {
+			origin.Line = min(origin.Line+1, 1+bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n")))
+		}
 	}
 	mend := "Correct the indentation or the quoting near this line."
 	if line := lineOf(data, origin.Line); strings.Contains(line, "\t") {

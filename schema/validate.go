@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -65,7 +65,7 @@ func (v *validator) names() {
 	form := "lower-case letters, digits, - and ., a letter or digit first and last"
 	switch {
 	case v.key.Group == "rbac.authorization.k8s.io":
-		check = func(s string) []string { return path.IsValidPathSegmentName(s) }
+		check = content.IsPathSegmentName
 		form = "anything but /, % and the names . and .."
 	case v.key.Group == "" && (v.key.Kind == "Namespace" || v.key.Kind == "Service"):
 		check = validation.IsDNS1123Label

@@ -70,6 +70,8 @@ var reasons = map[string]string{
 	"github.com/skeema/knownhosts":             "known_hosts with the algorithms each host offers",
 	"github.com/spf13/cobra":                   "the command line, as kubectl's",
 	"go.yaml.in/yaml/v3":                       "YAML nodes with positions",
+	"github.com/go-logr/logr":                  "client-go's logger, which we hand it",
+	"sigs.k8s.io/json":                         "decodes as the API server does, in tests",
 	"golang.org/x/crypto":                      "ssh keys and known_hosts",
 	"golang.org/x/sync":                        "errgroup",
 	"golang.org/x/sys":                         "file locks",

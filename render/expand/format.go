@@ -45,7 +45,7 @@ func formatAll(template string, arguments []*exec.Value, most int) (any, error) 
 		if next >= len(arguments) {
 			return nil, typeError("not enough arguments for the format")
 		}
-		s, err := formatOne(m[1], m[2], m[3], m[4], strings.Contains(m[0], "."), arguments[next], most)
+		s, err := conversionOf(m).format(arguments[next], most)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,19 @@ func formatAll(template string, arguments []*exec.Value, most int) (any, error) 
 	return b.String(), nil
 }
 
-func formatOne(flags, width, precision, verb string, hasPrecision bool, v *exec.Value, most int) (string, error) {
+// directive is one conversion of a format, such as %-5.2f.
+type directive struct {
+	flags, width, precision, verb string
+	hasPrecision                  bool
+}
+
+func conversionOf(m []string) directive {
+	return directive{flags: m[1], width: m[2], precision: m[3], verb: m[4], hasPrecision: strings.Contains(m[0], ".")}
+}
+
+// format returns v as Python's % operator would, at most most characters long.
+func (d directive) format(v *exec.Value, most int) (string, error) {
+	flags, width, precision, verb, hasPrecision := d.flags, d.width, d.precision, d.verb, d.hasPrecision
 	w, _ := strconv.Atoi("0" + width)
 	p, _ := strconv.Atoi("0" + precision)
 	if len(width) > 9 || len(precision) > 9 || w > most || p > most {

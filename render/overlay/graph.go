@@ -254,9 +254,11 @@ func (s *scan) inline(k *types.Kustomization) {
 	for _, p := range k.Patches {
 		check("patches", p.Patch)
 	}
+	//lint:ignore SA1019 repositories still have the old field, and it is read
 	for _, p := range k.PatchesJson6902 {
 		check("patchesJson6902", p.Patch)
 	}
+	//lint:ignore SA1019 as above
 	for _, p := range k.PatchesStrategicMerge {
 		check("patchesStrategicMerge", string(p))
 	}
@@ -274,6 +276,7 @@ func (s *scan) entries(k *types.Kustomization) {
 			s.plain(field, entry, useYAML)
 		}
 	}
+	//lint:ignore SA1019 repositories still have the old fields, and they are read
 	for field, patches := range map[string][]types.Patch{"patches": k.Patches, "patchesJson6902": k.PatchesJson6902} {
 		for _, p := range patches {
 			if p.Path != "" {
@@ -281,6 +284,7 @@ func (s *scan) entries(k *types.Kustomization) {
 			}
 		}
 	}
+	//lint:ignore SA1019 as above
 	for _, p := range k.PatchesStrategicMerge {
 		// An entry is a path or a patch; kustomize tries the path first.
 		if !strings.ContainsAny(string(p), "\n:{") || remote.MatchString(string(p)) {
