@@ -118,8 +118,8 @@ func (w *world) mustCompute(s *Set, objects []schema.Object) plan.Plan {
 // runs no Job controller, whose work on the Jobs of one loop would be counted
 // against the next.
 func TestFirstApplyBesideABareLoop(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs the local cluster; left out by -short")
+	if testing.Short() || raced {
+		t.Skip("needs the local cluster, and times that mean something; left out by -short and -race")
 	}
 	quiet, err := local.Start(t.Context(), local.Options{Args: []string{"--node", "none", "--controllers", "namespace"}, Progress: os.Stderr})
 	if err != nil {

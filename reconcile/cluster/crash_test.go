@@ -249,3 +249,40 @@ func TestAReleasedJobThatVanishesInACrashHasRun(t *testing.T) {
 		}
 	}
 }
+
+// TestAJobThatWasPreparedOnlyHasNotRun ends the process while a Job is being
+// prepared, again while a newer revision takes it away, then goes back to the
+// first revision: what never started must not count as having run.
+func TestAJobThatWasPreparedOnlyHasNotRun(t *testing.T) {
+	one, two := job("a", "one", "ttlSecondsAfterFinished: 0"), job("a", "two", "ttlSecondsAfterFinished: 0")
+	prepared := 0
+	for k := 3; k < 7; k++ {
+		for then := range 4 {
+			for _, after := range []bool{false, true} {
+				w := newWorld(t)
+				w.annotateWhileActive(&two)
+				first := w.set((&crash{at: k, after: after}).wrap(w.config))
+				w.syncUntilCrash(first, one)
+				first.Close()
+				released := false
+				if names := w.do(jobsResource, w.namespace).names(""); len(names) == 1 {
+					released = !neverRan(w.do(jobsResource, w.namespace).get("a"))
+				}
+				if !released {
+					prepared++
+				}
+				second := w.set((&crash{at: then, after: after}).wrap(w.config))
+				w.syncUntilCrash(second, two)
+				second.Close()
+				w.settle(w.set(nil), one)
+				names := w.do(jobsResource, w.namespace).names("")
+				if !released && (len(names) != 1 || neverRan(w.do(jobsResource, w.namespace).get("a"))) {
+					t.Errorf("writes %d and %d, sent %v: the Job never ran: %v", k, then, after, names)
+				}
+			}
+		}
+	}
+	if prepared == 0 {
+		t.Error("no crash left a prepared Job behind")
+	}
+}
