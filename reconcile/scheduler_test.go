@@ -71,9 +71,10 @@ func disturb(t *testing.T, at int, after bool, crash bool) (*model, int) {
 	next := m.client(2)
 	next.lag = 5 * time.Millisecond
 	run(t, next.scheduler(t), 7*time.Minute+30*time.Second-time.Since(since))
-	for _, name := range []string{"allow", "forbid", "replace"} {
-		m.check(name, "* * * * *", since, nil)
-	}
+	// A fault costs no run: the next try, or the next leader, makes it.
+	m.check("allow", "* * * * *", since, map[schedule.Outcome]int{schedule.Ran: 7})
+	m.check("forbid", "* * * * *", since, nil)
+	m.check("replace", "* * * * *", since, nil)
 	for _, job := range m.overlaps {
 		if job[:5] != "allow" {
 			t.Errorf("OVERLAP: %s began while another run's Pods were there", job)
@@ -146,6 +147,106 @@ func TestTwoLeadersDoNoHarm(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A leader that is frozen at any call, and thaws when another has long gone on,
+// changes nothing any more.
+func TestAFrozenLeaderDoesNoHarm(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 3
+	}
+	for at := 1; at <= 40; at += step {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel(t)
+				m.duration, m.dying = 75*time.Second, 3*time.Second
+				since := time.Now()
+				m.cronJob("allow", "* * * * *", batchv1.AllowConcurrent)
+				m.cronJob("forbid", "* * * * *", batchv1.ForbidConcurrent)
+				m.cronJob("replace", "* * * * *", batchv1.ReplaceConcurrent)
+				frozen, next := m.client(1), m.client(2)
+				next.lag = 300 * time.Millisecond
+				frozen.fault = func(call int, after bool) error {
+					if call == at && !after {
+						time.Sleep(150 * time.Second)
+					}
+					return nil
+				}
+				done := make(chan struct{})
+				for _, c := range []*modelClient{frozen, next} {
+					go func() {
+						run(t, c.scheduler(t), 9*time.Minute+30*time.Second)
+						done <- struct{}{}
+					}()
+				}
+				<-done
+				<-done
+				m.check("allow", "* * * * *", since, map[schedule.Outcome]int{schedule.Ran: 9})
+				m.check("forbid", "* * * * *", since, nil)
+				m.check("replace", "* * * * *", since, nil)
+				for _, job := range m.overlaps {
+					if job[:5] != "allow" {
+						t.Errorf("OVERLAP: %s", job)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A release that is sent in time and arrives when another leader withdraws the
+// run either comes first or comes to nothing.
+func TestAReleaseThatMeetsAWithdrawal(t *testing.T) {
+	withdrawn := 0
+	for i := range 40 {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(t)
+			since := time.Now()
+			deadline := int64(10)
+			m.cronJob("w", "*/5 * * * *", batchv1.AllowConcurrent, func(cj *batchv1.CronJob) { cj.Spec.StartingDeadlineSeconds = &deadline })
+			late, other := m.client(1), m.client(uint64(i))
+			other.slow = 300 * time.Millisecond
+			late.fault = func(call int, after bool) error {
+				if !after && late.names[len(late.names)-1] == "release" {
+					time.Sleep(9800*time.Millisecond + time.Duration(i)*40*time.Millisecond)
+				}
+				return nil
+			}
+			go run(t, late.scheduler(t), 8*time.Minute)
+			time.Sleep(time.Until(since.Add(5*time.Minute + 10*time.Second + 20*time.Millisecond)))
+			run(t, other.scheduler(t), 3*time.Minute)
+			m.check("w", "*/5 * * * *", since, nil)
+			if slices.Contains(other.names, "withdraw") {
+				withdrawn++
+			}
+		})
+	}
+	if withdrawn == 0 {
+		t.Error("no run was withdrawn")
+	}
+}
+
+func TestForbidWaitsForPodsThatOutliveTheirJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(t)
+		m.duration, m.dying = 10*time.Minute, 50*time.Second
+		since := time.Now()
+		m.cronJob("f", "* * * * *", batchv1.ForbidConcurrent)
+		c := m.client(1)
+		go run(t, c.scheduler(t), 5*time.Minute+40*time.Second)
+		time.Sleep(2*time.Minute + 5*time.Second)
+		first := m.jobs[keyOf(schedule.JobName("f", since.Truncate(time.Minute).Add(time.Minute)))]
+		// A person deletes the run in the background.
+		if err := m.client(9).Delete(t.Context(), first, schedule.DeleteFinished); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Minute)
+		m.check("f", "* * * * *", since, nil)
+		if len(m.overlaps) > 0 || len(m.begun) != 2 {
+			t.Errorf("overlaps %v, begun %v", m.overlaps, m.begun)
+		}
+	})
 }
 
 func TestForbidIsLateNotNever(t *testing.T) {
@@ -319,6 +420,9 @@ func TestTakingOverWhatTheClustersControllerRan(t *testing.T) {
 				m.check("o", "* * * * *", since, nil)
 				if n := m.created[schedule.JobName("o", slot)]; n != 0 {
 					t.Errorf("the slot that had run was started again")
+				}
+				if job := m.jobs[keyOf(schedule.JobName("o", slot))]; job != nil && job.Labels[schema.LabelSchedule] != "o" {
+					t.Error("the native run was not labelled")
 				}
 				if m.jobs[keyOf(schedule.JobName("o", slot))] != nil && policy == batchv1.ReplaceConcurrent {
 					t.Error("the native run was not replaced")

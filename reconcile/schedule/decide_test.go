@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"rota.dev/rota/schema"
@@ -410,5 +411,54 @@ func TestEveryRuleIsExplained(t *testing.T) {
 		if r.ID < "R300" || r.ID > "R329" || r.Title == "" || r.Explanation == "" || r.Mend == "" {
 			t.Errorf("rule %+v", r)
 		}
+	}
+}
+
+func TestRecordRefusesASlotThatIsResolved(t *testing.T) {
+	cj := &batchv1.CronJob{}
+	cj.Name = "x"
+	cj.Annotations = map[string]string{schema.AnnotationCursor: Cursor{Slot: at("10:00"), Outcome: Ran, Schedule: hourly, Since: at("08:59")}.String()}
+	for slot, fails := range map[string]bool{"09:00": true, "10:00": true, "11:00": false} {
+		name := JobName("x", at(slot))
+		updated, err := Record(View{CronJob: cj}, []Action{Start{Slot: at(slot), Name: name}}, map[string]*batchv1.Job{name: {}})
+		if fails != (err != nil) {
+			t.Errorf("recording %s: %v", slot, err)
+		}
+		if err == nil && (len(updated.Status.Active) != 1 || !updated.Status.LastScheduleTime.Time.Equal(at(slot))) {
+			t.Errorf("recorded %+v", updated.Status)
+		}
+	}
+	if updated, err := Record(View{CronJob: cj}, []Action{Release{}}, nil); updated != nil || err != nil {
+		t.Errorf("a release alone is recorded: %v, %v", updated, err)
+	}
+}
+
+func TestEditedAt(t *testing.T) {
+	entry := func(when, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Time: &metav1.Time{Time: at(when)}, FieldsV1: metav1.NewFieldsV1(fields)}
+	}
+	zone := "UTC"
+	both := `{"f:spec":{"f:schedule":{},"f:timeZone":{}}}`
+	for name, c := range map[string]struct {
+		entries []metav1.ManagedFieldsEntry
+		want    string
+	}{
+		"one manager":                       {[]metav1.ManagedFieldsEntry{entry("10:00", both)}, "10:00"},
+		"two that agree: since the earlier": {[]metav1.ManagedFieldsEntry{entry("10:00", both), entry("09:00", both)}, "09:00"},
+		"one that owns other fields":        {[]metav1.ManagedFieldsEntry{entry("10:00", both), entry("09:00", `{"f:spec":{"f:suspend":{}}}`)}, "10:00"},
+		"the zone came later":               {[]metav1.ManagedFieldsEntry{entry("09:00", `{"f:spec":{"f:schedule":{}}}`), entry("10:00", `{"f:spec":{"f:timeZone":{}}}`)}, "10:00"},
+		"fields that cannot be read":        {[]metav1.ManagedFieldsEntry{entry("10:00", `{`)}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cj := &batchv1.CronJob{}
+			cj.ManagedFields, cj.Spec.TimeZone = c.entries, &zone
+			var want time.Time
+			if c.want != "" {
+				want = at(c.want)
+			}
+			if got := editedAt(cj); !got.Equal(want) {
+				t.Errorf("edited at %s, want %s", got, want)
+			}
+		})
 	}
 }
