@@ -145,6 +145,9 @@ func (w *world) syncUntilCrash(s *Set, manifests string) {
 }
 
 func TestACrashAtAnyWriteRunsEachJobOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the local cluster; left out by -short")
+	}
 	first := documents(configMapOf("settings", "1"), job("plain", "one"), job("a", "one", "ttlSecondsAfterFinished: 0"), job("b", "one", "ttlSecondsAfterFinished: 0", "suspend: true"))
 	second := documents(configMapOf("settings", "2"), job("plain", "two"), job("a", "two", "ttlSecondsAfterFinished: 0"), job("b", "one", "ttlSecondsAfterFinished: 0", "suspend: true"))
 	for k := 0; ; k++ {
