@@ -101,6 +101,20 @@ func (m *model) cronJob(name, cron string, policy batchv1.ConcurrencyPolicy, cha
 	m.notify(key(cj))
 }
 
+// runs returns when each Job's Pods were started, by name.
+func (m *model) runs() map[string][]time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.begun)
+}
+
+// job returns a Job, or nil if there is none.
+func (m *model) job(name string) *batchv1.Job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.jobs[keyOf(name)]
+}
+
 // edit changes the CronJob as another client would.
 func (m *model) edit(name string, change func(*batchv1.CronJob)) {
 	m.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,15 +237,15 @@ func TestForbidWaitsForPodsThatOutliveTheirJob(t *testing.T) {
 		c := m.client(1)
 		go run(t, c.scheduler(t), 5*time.Minute+40*time.Second)
 		time.Sleep(2*time.Minute + 5*time.Second)
-		first := m.jobs[keyOf(schedule.JobName("f", since.Truncate(time.Minute).Add(time.Minute)))]
+		first := m.job(schedule.JobName("f", since.Truncate(time.Minute).Add(time.Minute)))
 		// A person deletes the run in the background.
 		if err := m.client(9).Delete(t.Context(), first, schedule.DeleteFinished); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(4 * time.Minute)
 		m.check("f", "* * * * *", since, nil)
-		if len(m.overlaps) > 0 || len(m.begun) != 2 {
-			t.Errorf("overlaps %v, begun %v", m.overlaps, m.begun)
+		if len(m.overlaps) > 0 || len(m.runs()) != 2 {
+			t.Errorf("overlaps %v, begun %v", m.overlaps, m.runs())
 		}
 	})
 }
@@ -257,7 +258,7 @@ func TestForbidIsLateNotNever(t *testing.T) {
 		m.cronJob("slow", "* * * * *", batchv1.ForbidConcurrent)
 		run(t, m.client(1).scheduler(t), 10*time.Minute+40*time.Second)
 		m.check("slow", "* * * * *", since, nil)
-		second := m.begun[schedule.JobName("slow", since.Truncate(time.Minute).Add(3*time.Minute))]
+		second := m.runs()[schedule.JobName("slow", since.Truncate(time.Minute).Add(3*time.Minute))]
 		if len(second) != 1 || second[0].Sub(since.Truncate(time.Minute)) > 3*time.Minute+31*time.Second {
 			t.Errorf("the latest waiting slot began at %v, want when the first run ended", second)
 		}
@@ -297,13 +298,13 @@ func TestPauseAndResume(t *testing.T) {
 			cj.Annotations[schema.AnnotationPause] = `until=` + until + ` reason="ledger migration"`
 		})
 		time.Sleep(4 * time.Minute)
-		if got := len(m.begun); got != 2 {
+		if got := len(m.runs()); got != 2 {
 			t.Errorf("%d runs began before the pause ended, want 2", got)
 		}
 		time.Sleep(6*time.Minute + 20*time.Second)
 		m.check("p", "* * * * *", since, map[schedule.Outcome]int{schedule.Ran: 8, schedule.Skipped: 4})
 		// The latest slot of the pause starts when it ends.
-		late := m.begun[schedule.JobName("p", since.Add(7*time.Minute))]
+		late := m.runs()[schedule.JobName("p", since.Add(7*time.Minute))]
 		if len(late) != 1 || late[0].Sub(since) < 7*time.Minute+30*time.Second {
 			t.Errorf("the latest missed run began at %v", late)
 		}
@@ -321,7 +322,7 @@ func TestAnEditNeverFiresWhatIsPast(t *testing.T) {
 		time.Sleep(19 * time.Minute)
 		var began []int
 		for slot := since.Truncate(time.Minute); slot.Before(since.Add(29 * time.Minute)); slot = slot.Add(time.Minute) {
-			if len(m.begun[schedule.JobName("e", slot)]) > 0 {
+			if len(m.runs()[schedule.JobName("e", slot)]) > 0 {
 				began = append(began, slot.Minute())
 			}
 		}
@@ -343,7 +344,7 @@ func TestAStrangersJobOfTheRunsName(t *testing.T) {
 		m.mu.Unlock()
 		run(t, m.client(1).scheduler(t), 5*time.Minute+40*time.Second)
 		m.check("n", "* * * * *", since, map[schedule.Outcome]int{schedule.Ran: 4, schedule.Skipped: 1})
-		if job := m.jobs[keyOf(stranger)]; job == nil || job.UID != "stranger" {
+		if job := m.job(stranger); job == nil || job.UID != "stranger" {
 			t.Error("the stranger's Job was touched")
 		}
 		if !slices.Contains(m.events, "n UnexpectedJob") {
@@ -386,7 +387,7 @@ func TestARunThatAPersonSuspendedIsNeitherReleasedNorSwept(t *testing.T) {
 		hold := true
 		m.editJob(name, func(j *batchv1.Job) { j.Spec.Suspend = &hold })
 		time.Sleep(4 * time.Minute)
-		job := m.jobs[keyOf(name)]
+		job := m.job(name)
 		if job == nil || job.Spec.Suspend == nil || !*job.Spec.Suspend {
 			t.Errorf("the Job is %+v", job)
 		}
@@ -421,10 +422,10 @@ func TestTakingOverWhatTheClustersControllerRan(t *testing.T) {
 				if n := m.created[schedule.JobName("o", slot)]; n != 0 {
 					t.Errorf("the slot that had run was started again")
 				}
-				if job := m.jobs[keyOf(schedule.JobName("o", slot))]; job != nil && job.Labels[schema.LabelSchedule] != "o" {
+				if job := m.job(schedule.JobName("o", slot)); job != nil && job.Labels[schema.LabelSchedule] != "o" {
 					t.Error("the native run was not labelled")
 				}
-				if m.jobs[keyOf(schedule.JobName("o", slot))] != nil && policy == batchv1.ReplaceConcurrent {
+				if m.job(schedule.JobName("o", slot)) != nil && policy == batchv1.ReplaceConcurrent {
 					t.Error("the native run was not replaced")
 				}
 			})
@@ -436,23 +437,23 @@ func TestAClockThatJumpsFiresNeitherEarlyNorAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(t)
 		m.cronJob("j", "*/5 * * * *", batchv1.AllowConcurrent)
-		offset := time.Duration(0)
+		var offset atomic.Int64
 		c := m.client(1)
 		s := c.scheduler(t)
-		s.Now = func() time.Time { return time.Now().Add(offset) }
+		s.Now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 		go run(t, s, time.Hour)
 		time.Sleep(11 * time.Minute)
-		offset = -8 * time.Minute // back over two slots
+		offset.Store(int64(-8 * time.Minute)) // back over two slots
 		time.Sleep(7 * time.Minute)
-		if n := len(m.begun); n != 2 {
+		if n := len(m.runs()); n != 2 {
 			t.Errorf("%d runs after the clock went back, want 2", n)
 		}
-		offset = time.Hour // forward over many
+		offset.Store(int64(time.Hour)) // forward over many
 		time.Sleep(3 * time.Second)
-		if n := len(m.begun); n != 3 {
+		if n := len(m.runs()); n != 3 {
 			t.Errorf("%d runs after the clock went forward, want 3: the latest missed, at once", n)
 		}
-		for name, began := range m.begun {
+		for name, began := range m.runs() {
 			if len(began) != 1 {
 				t.Errorf("%s began %d times", name, len(began))
 			}
