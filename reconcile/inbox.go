@@ -12,12 +12,13 @@ type revision struct {
 	name     string
 	objects  []schema.Object
 	warnings []*schema.Problem
-	// source and build say why there is nothing to apply.
+	// build says why a revision cannot be applied, source why none was fetched.
 	source, build []*schema.Problem
 }
 
-// usable reports whether r can be applied.
-func (r revision) usable() bool { return r.name != "" && r.source == nil && r.build == nil }
+// usable reports whether r can be applied. Trouble with a later fetch does not
+// matter to what was fetched before.
+func (r revision) usable() bool { return r.name != "" && r.build == nil }
 
 // inbox holds the newest revision that the loop has not taken yet. A revision
 // that was never taken is superseded by the next, so there is one place.

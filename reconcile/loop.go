@@ -140,10 +140,11 @@ func (l *Loop) Run(ctx context.Context) error {
 // accept takes a fetched revision over. A broken one changes only what is
 // reported: the last good revision stays in force.
 func (l *Loop) accept(r revision) {
-	l.report.Source, l.report.Build = r.source, r.build
-	if r.name != "" {
-		l.report.Attempted = r.name
+	l.report.Source = r.source
+	if r.name == "" {
+		return
 	}
+	l.report.Attempted, l.report.Build = r.name, r.build
 	if !r.usable() {
 		return
 	}
@@ -169,7 +170,7 @@ func (l *Loop) fetchLoop(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if now := troubleOf(r); r.name != "" || now != trouble {
+		if now := troubleOf(r.source); r.name != "" || now != trouble {
 			trouble = now
 			l.inbox.put(r)
 		}
@@ -205,9 +206,9 @@ func (l *Loop) fetch(ctx context.Context, last string) revision {
 	return r
 }
 
-func troubleOf(r revision) string {
+func troubleOf(problems []*schema.Problem) string {
 	text := ""
-	for _, p := range append(r.source, r.build...) {
+	for _, p := range problems {
 		text += p.Error() + "\n"
 	}
 	return text

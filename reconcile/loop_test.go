@@ -252,7 +252,8 @@ func TestLoopKeepsTheLastGoodRevisionInForce(t *testing.T) {
 		m.broken["v2"] = true
 		m.mu.Unlock()
 		m.set("v2")
-		later(2 * time.Minute)
+		// Long enough for fetches that find nothing newer than the broken one.
+		later(10 * time.Minute)
 		wantWrites(t, m, "")
 		s := m.last()
 		if s.Revision != "v1" || s.Attempted != "v2" || s.Ready() || s.Condition(status.Stalled).Reason != status.ReasonBuildFailed {
@@ -426,4 +427,17 @@ func TestLoopCorrectsADriftBeforeItAppliesAChange(t *testing.T) {
 			t.Errorf("forced: %v, want %v: only what was ours is taken back by force", m.forced, want)
 		}
 	})
+}
+
+func TestARevisionIsNotLostWhenTheNextFetchFailsBeforeItIsTaken(t *testing.T) {
+	b := newInbox()
+	b.put(revision{name: "v2", objects: []schema.Object{configMap("a", "v2")}})
+	b.put(revision{source: schema.Problems(errors.New("connection refused"))})
+	if !b.usable() {
+		t.Error("v2 does not supersede a sync in progress")
+	}
+	r, ok := b.take()
+	if !ok || r.name != "v2" || !r.usable() || len(r.objects) != 1 || len(r.source) != 1 {
+		t.Errorf("taken: %+v", r)
+	}
 }
