@@ -66,7 +66,7 @@ func (s *Set) await(p plan.Plan) {
 	defer s.mu.Unlock()
 	s.waiting = map[schema.Key]bool{}
 	for _, c := range p.Changes {
-		if c.Op == plan.Wait {
+		if c.Op == plan.Wait || c.Reason == plan.ReasonActive {
 			s.waiting[c.Key] = true
 		}
 	}
@@ -115,7 +115,8 @@ func (a *application) fail(i int, err error) {
 func (a *application) settleIdle() {
 	for i, c := range a.plan.Changes {
 		switch {
-		case c.Op == plan.Keep, c.Op == plan.Wait && !c.Retire:
+		case c.Retire: // waits or is refused, but is written to
+		case c.Op == plan.Keep, c.Op == plan.Wait:
 			a.settle(i, plan.Outcome{Change: c, Object: c.Before, Done: true})
 		case c.Op == plan.Refuse:
 			a.settle(i, plan.Outcome{Change: c, Problem: c.Problem})
@@ -207,7 +208,7 @@ func (a *application) wave(indexes []int) error {
 		if release {
 			prepared[i] = object
 		} else {
-			defer a.settle(i, plan.Outcome{Change: c, Object: object, Done: true})
+			defer a.settle(i, plan.Outcome{Change: c, Object: object, Problem: c.Problem, Done: c.Op != plan.Refuse})
 		}
 	})
 	if err := a.set.record(a.work, runs, nil); err != nil {
@@ -249,7 +250,7 @@ func (a *application) begin(i int) (object *unstructured.Unstructured, release, 
 		object, err = a.update(c)
 	case c.Op == plan.Replace:
 		object, err = a.replace(c)
-	case c.Op == plan.Wait && c.Retire:
+	case c.Retire:
 		object, err = a.retire(c)
 	default:
 		err = fmt.Errorf("carrying out %s: unknown op %q", c.Key, c.Op)

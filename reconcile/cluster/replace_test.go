@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
 
 	"rota.dev/rota/reconcile/plan"
@@ -130,11 +131,20 @@ spec:
 }
 
 func TestARetiredCronJobFiresNoMore(t *testing.T) {
+	for _, whileActive := range []string{plan.WhileActiveWait, plan.WhileActiveRefuse} {
+		for _, embedded := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, embedded %v", whileActive, embedded), func(t *testing.T) { retire(t, whileActive, embedded) })
+		}
+	}
+}
+
+func retire(t *testing.T, whileActive string, embedded bool) {
 	w := newWorld(t)
+	w.options.EmbeddedScheduler = embedded
 	s := w.set(nil)
 	w.mustSync(s, documents(configMapOf("kept", "1"), `apiVersion: batch/v1
 kind: CronJob
-metadata: {name: nightly}
+metadata: {name: nightly, annotations: {rota.dev/while-active: `+whileActive+`}}
 spec:
   schedule: "0 3 * * *"
   jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: example.com/c}]}}}}
@@ -145,13 +155,23 @@ spec:
 	run := w.do(jobsResource, w.namespace).create(job("nightly-1", "echo", "suspend: true"))
 	cronJobs.patchStatus("nightly", fmt.Sprintf(`{"status":{"active":[{"apiVersion":"batch/v1","kind":"Job","name":"nightly-1","namespace":%q,"uid":%q}]}}`, w.namespace, run.GetUID()))
 	w.eventually("the active run is seen", func() error {
-		outcomes := w.mustSync(s, configMapOf("kept", "1"))
-		if got := cronJobs.get("nightly").GetAnnotations()[schema.AnnotationSuspended]; got != "true" {
-			return fmt.Errorf("%s: suspended %q", outcomes["CronJob nightly"].Change.Effect, got)
+		outcomes, err := w.sync(s, configMapOf("kept", "1"))
+		if err != nil {
+			return err
+		}
+		live := cronJobs.get("nightly")
+		suspended, _, _ := unstructured.NestedBool(live.Object, "spec", "suspend")
+		if got := live.GetAnnotations()[schema.AnnotationSuspended]; embedded && got != "true" || !suspended {
+			return fmt.Errorf("%s: suspended %q and %v", outcomes["CronJob nightly"].Change.Effect, got, suspended)
+		}
+		if o := outcomes["CronJob nightly"]; (o.Problem != nil) != (whileActive == plan.WhileActiveRefuse) {
+			return fmt.Errorf("outcome %+v", o)
 		}
 		return nil
 	})
-	w.mustSync(s, configMapOf("kept", "1"))
+	if _, err := w.sync(s, configMapOf("kept", "1")); err != nil {
+		t.Fatal(err)
+	}
 	w.drain(s)
 	cronJobs.patchStatus("nightly", `{"status":{"active":null}}`)
 	w.signalled(s)
