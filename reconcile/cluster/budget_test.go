@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
-	"rota.dev/rota/reconcile/cluster/local"
+	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/schema"
 )
@@ -116,48 +115,37 @@ func (w *world) mustCompute(s *Set, objects []schema.Object) plan.Plan {
 	return p
 }
 
-// TestFirstApplyBesideABareLoop prints the ratio to what the server can do: a
-// loop that only applies. Run it with -v; the limit is the issue's. Its cluster
-// runs no Job controller, whose work on the Jobs of one loop would be counted
-// against the next.
-func TestFirstApplyBesideABareLoop(t *testing.T) {
+// BenchmarkFirstApply reports the ratio of a first apply of a thousand Jobs to
+// what the server can do: a loop that only applies, in the same run. Its
+// cluster runs no Job controller, whose work on the Jobs of one loop would be
+// counted against the next.
+func BenchmarkFirstApply(b *testing.B) {
 	if testing.Short() || raced {
-		t.Skip("needs the local cluster, and times that mean something; left out by -short and -race")
+		b.Skip("needs the local cluster, and times that mean something; left out by -short and -race")
 	}
-	quiet, err := local.Start(t.Context(), local.Options{Args: []string{"--node", "none", "--controllers", "namespace"}, Progress: os.Stderr})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer quiet.Stop()
-	warm := newWorldIn(t, quiet)
+	quiet := localtest.Shared(b, "--node", "none", "--controllers", "namespace")
+	warm := newWorldIn(b, quiet)
 	warm.bareLoop(warm.manyJobs("warm", 100))
 	var ratios []float64
-	for round := range 7 {
+	for b.Loop() {
 		// Namespaces of their own: the Jobs of the rounds before are not to be
 		// listed.
-		w := newWorldIn(t, quiet)
+		w := newWorldIn(b, quiet)
 		bare := w.bareLoop(w.manyJobs("job", many))
-		w = newWorldIn(t, quiet)
+		w = newWorldIn(b, quiet)
 		s := w.set(nil)
 		jobs := w.manyJobs("job", many)
 		started := time.Now()
 		if _, err := s.Apply(w.ctx, w.mustCompute(s, jobs)); err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
 		ours := time.Since(started)
 		s.Close()
 		ratios = append(ratios, ours.Seconds()/bare.Seconds())
-		t.Logf("round %d: bare %s, rota %s, ratio %.2f", round, bare.Round(time.Millisecond), ours.Round(time.Millisecond), ratios[round])
 	}
 	slices.Sort(ratios)
-	best, median := ratios[0], ratios[len(ratios)/2]
-	t.Logf("ratio: best %.2f, median %.2f", best, median)
-	// The issue asks for 1.25. On two quiet cores the best is 1.24 and the
-	// median 1.38 (the objects carry annotations, 10 %, and are watched while
-	// they are written, 15 %), so what is checked here is that it gets no worse.
-	if best > 1.5 {
-		t.Errorf("the best ratio is %.2f, at most 1.5 is allowed", best)
-	}
+	b.ReportMetric(ratios[0], "best-x-of-bare")
+	b.ReportMetric(ratios[len(ratios)/2], "median-x-of-bare")
 }
 
 func (w *world) bareLoop(jobs []schema.Object) time.Duration {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"reflect"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,7 +87,7 @@ func sameManagers(a, b []metav1.ManagedFieldsEntry) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].Manager != b[i].Manager || a[i].Operation != b[i].Operation || !bytes.Equal(a[i].FieldsV1.Raw, b[i].FieldsV1.Raw) {
+		if a[i].Manager != b[i].Manager || a[i].Operation != b[i].Operation || a[i].FieldsV1.GetRawString() != b[i].FieldsV1.GetRawString() {
 			return false
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,11 +18,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rota.dev/rota/reconcile/cluster/local"
+	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/schema"
 )
-
-func TestMain(m *testing.M) { os.Exit(local.Main(m)) }
 
 var (
 	jobsResource       = k8sschema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
@@ -38,7 +36,7 @@ var serial atomic.Int64
 
 // world is one test's corner of the local cluster: its own namespaces.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	ctx       context.Context
 	config    *rest.Config
 	client    dynamic.Interface
@@ -50,12 +48,12 @@ type world struct {
 	options  plan.Options
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
-	return newWorldIn(t, local.ForTest(t))
+	return newWorldIn(t, localtest.Shared(t, "--node", "none"))
 }
 
-func newWorldIn(t *testing.T, cluster *local.Local) *world {
+func newWorldIn(t testing.TB, cluster *local.Local) *world {
 	t.Helper()
 	config := cluster.Config()
 	config.QPS = -1

@@ -24,7 +24,7 @@ import (
 
 	"rota.dev/rota/reconcile"
 	"rota.dev/rota/reconcile/cluster"
-	"rota.dev/rota/reconcile/cluster/local"
+	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/reconcile/schedule"
 	"rota.dev/rota/schema"
 )
@@ -47,7 +47,7 @@ var runSerial atomic.Int64
 
 func newRunWorld(t *testing.T) *runWorld {
 	t.Helper()
-	w := &runWorld{t: t, config: local.ForTest(t).Config(), namespace: fmt.Sprintf("runs-%d", runSerial.Add(1))}
+	w := &runWorld{t: t, config: localtest.Shared(t, "--node", "none").Config(), namespace: fmt.Sprintf("runs-%d", runSerial.Add(1))}
 	w.config.QPS = -1
 	client, err := kubernetes.NewForConfig(w.config)
 	if err != nil {

@@ -128,7 +128,7 @@ func sourceDir() (string, error) {
 		up := filepath.Dir(dir)
 		if up == dir {
 			return "", errors.New("finding the local cluster: it is not in $ROTA_LOCALCLUSTER, not beside this program, not in $PATH, and this is no checkout of rota to build it from; " +
-				"in a checkout run: cd cmd/localcluster && go build -o ../../localcluster .")
+				"in a checkout run `go build -o ../../localcluster .` in cmd/localcluster")
 		}
 		dir = up
 	}

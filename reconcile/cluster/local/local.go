@@ -67,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Local, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	binary, err := find(ctx, o)
+	binary, err := Find(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +149,12 @@ func (l *Local) Stop() {
 	<-l.ended
 }
 
-// find returns the program to run.
-func find(ctx context.Context, o Options) (string, error) {
+// Find returns the path of the program that Start would run. It builds it if
+// need be, which takes minutes the first time.
+func Find(ctx context.Context, o Options) (string, error) {
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
 	if o.Binary != "" {
 		return o.Binary, nil
 	}
