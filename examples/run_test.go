@@ -289,7 +289,7 @@ func (r run) plan(ctx context.Context, t *testing.T, set *cluster.Set) plan.Plan
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := set.Record(ctx, known); err != nil {
+	if err := set.Record(ctx, known.Runs); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -100,7 +100,7 @@ func NewLoop(source Source, render Render, cluster Cluster, records Records, opt
 		log:    log,
 		inbox:  newInbox(),
 		report: status.Report{Sync: options.Plan.Sync},
-		memory: Memory{Applied: map[schema.Key]plan.Intended{}, corrections: map[schema.Key][]time.Time{}},
+		memory: Memory{Applied: map[schema.Key]plan.Intended{}, corrections: map[schema.Key][]time.Time{}, pending: map[schema.Key]plan.Run{}},
 	}
 }
 
@@ -114,6 +114,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			<-fetching
+			l.lastFlush(ctx)
 			return nil
 		case err := <-fetching:
 			return err
@@ -129,9 +130,14 @@ func (l *Loop) Run(ctx context.Context) error {
 			continue
 		}
 		retry = nil
-		if again := l.sync(ctx); again {
+		again := l.sync(ctx)
+		switch {
+		case again:
 			retry = time.After(l.retry.next())
-		} else {
+		case len(l.memory.pending) > 0:
+			l.retry.reset()
+			retry = time.After(flushEvery)
+		default:
 			l.retry.reset()
 		}
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"maps"
 	"time"
 
 	"rota.dev/rota/reconcile/plan"
@@ -16,6 +17,30 @@ type Memory struct {
 	Applied map[schema.Key]plan.Intended
 
 	corrections map[schema.Key][]time.Time
+	// pending are entries of the ledger that are not durable yet, since then.
+	pending map[schema.Key]plan.Run
+	since   time.Time
+}
+
+// flushEvery is the time in which the ends of runs are collected. A flush
+// writes the shards that changed, at most 64 KiB each, so that the ledger costs
+// at most 384 KiB a minute a shard, however many Jobs end.
+const flushEvery = 10 * time.Second
+
+// note keeps runs for the next flush.
+func (m *Memory) note(runs map[schema.Key]plan.Run, now time.Time) {
+	if len(runs) == 0 {
+		return
+	}
+	if len(m.pending) == 0 {
+		m.since = now
+	}
+	maps.Copy(m.pending, runs)
+}
+
+// flushDue reports whether something has waited long enough.
+func (m *Memory) flushDue(now time.Time) bool {
+	return len(m.pending) > 0 && now.Sub(m.since) >= flushEvery
 }
 
 // fightWindow is the time that corrections are counted in.

@@ -43,24 +43,59 @@ func (l *Loop) sync(ctx context.Context) (again bool) {
 func (l *Loop) plan(ctx context.Context) (plan.Plan, error) {
 	options := l.options.Plan
 	options.Revision = l.current.name
-	p, runs, err := Plan(ctx, l.cluster, l.current.objects, options, l.memory)
-	if err != nil || len(runs) == 0 {
+	p, books, err := Plan(ctx, l.cluster, l.current.objects, options, l.memory)
+	if err != nil {
 		return p, err
 	}
-	return p, l.records.Record(ctx, runs)
+	l.memory.note(books.Runs, time.Now())
+	if books.Urgent || p.Writes() || l.memory.flushDue(time.Now()) {
+		return p, l.flush(ctx)
+	}
+	return p, nil
 }
 
-// Plan reads what is there and decides; it writes nothing. The runs that it
-// returns are what the ledger lacks: they were believed in the plan, so they
-// are recorded before it is carried out.
-func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.Options, memory Memory) (plan.Plan, map[schema.Key]plan.Run, error) {
+// flush makes what was noted of runs durable.
+func (l *Loop) flush(ctx context.Context) error {
+	if len(l.memory.pending) == 0 {
+		return nil
+	}
+	if err := l.records.Record(ctx, l.memory.pending); err != nil {
+		return err
+	}
+	clear(l.memory.pending)
+	return nil
+}
+
+// lastFlush keeps an orderly end from losing how runs ended.
+func (l *Loop) lastFlush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := l.flush(ctx); err != nil {
+		l.log.Warn("recording how runs ended failed", "err", err)
+	}
+}
+
+// Books is what the ledger lacks.
+type Books struct {
+	// Runs are the entries to record.
+	Runs map[schema.Key]plan.Run
+	// Urgent is set when one of them is of a run that the ledger does not know
+	// at all: if its Job vanished unrecorded, it would run again. How a known
+	// run ended can wait.
+	Urgent bool
+}
+
+// Plan reads what is there and decides; it writes nothing. The Books that it
+// returns were believed in the plan, so they are recorded before it is carried
+// out.
+func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.Options, memory Memory) (plan.Plan, Books, error) {
 	objects, refused, err := c.Resolve(ctx, objects)
 	if err != nil {
-		return plan.Plan{}, nil, err
+		return plan.Plan{}, Books{}, err
 	}
 	seen, err := c.Observe(ctx, objects)
 	if err != nil {
-		return plan.Plan{}, nil, err
+		return plan.Plan{}, Books{}, err
 	}
 	options.Owners, options.Incomplete = seen.Owners, seen.Incomplete
 	if len(seen.Refused) > 0 {
@@ -70,24 +105,36 @@ func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.
 		}
 		maps.Copy(refused, seen.Refused)
 	}
-	var runs map[schema.Key]plan.Run
-	if seen.Ledger.Unreadable == nil {
-		runs = plan.Bookkeep(seen.Live, seen.Vanished, seen.Ledger, options.SetID)
-		seen.Ledger.Jobs = maps.Clone(seen.Ledger.Jobs)
-		if seen.Ledger.Jobs == nil {
-			seen.Ledger.Jobs = map[schema.Key]plan.Run{}
-		}
-		maps.Copy(seen.Ledger.Jobs, runs)
-	}
+	books := bookkeep(&seen, options.SetID, memory.pending)
 	intended, err := plan.Intend(objects, options)
 	if err != nil {
-		return plan.Plan{}, nil, err
+		return plan.Plan{}, Books{}, err
 	}
 	now := time.Now()
 	return plan.Compute(plan.Input{
 		Desired: intended, Live: seen.Live, Refused: refused, Applied: memory.Applied, Corrected: memory.corrected(now),
 		Ledger: seen.Ledger, Options: options, Now: now,
-	}), runs, nil
+	}), books, nil
+}
+
+// bookkeep brings the ledger that was seen up to date with what is noted
+// already and with what is there, and returns what that adds.
+func bookkeep(seen *plan.Observation, setID string, noted map[schema.Key]plan.Run) Books {
+	if seen.Ledger.Unreadable != nil {
+		return Books{}
+	}
+	known := seen.Ledger.Jobs
+	seen.Ledger.Jobs = make(map[schema.Key]plan.Run, len(known))
+	maps.Copy(seen.Ledger.Jobs, known)
+	maps.Copy(seen.Ledger.Jobs, noted)
+	books := Books{Runs: plan.Bookkeep(seen.Live, seen.Vanished, seen.Ledger, setID)}
+	for key, run := range books.Runs {
+		if entry, ok := seen.Ledger.Jobs[key]; !ok || entry.UID != run.UID {
+			books.Urgent = true
+		}
+	}
+	maps.Copy(seen.Ledger.Jobs, books.Runs)
+	return books
 }
 
 // apply carries p out unless a newer revision comes first; then what is in

@@ -84,15 +84,15 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 		Sync: to.sync, SetID: set.ID(), Revision: tree.Revision, EmbeddedScheduler: f.scheduler == schema.SchedulerEmbedded,
 		ForceConflicts: f.force, Prune: f.prune, MaxPrunePercent: f.maxPrune,
 	}
-	p, runs, err := reconcile.Plan(ctx, set, objects, options, reconcile.Memory{})
+	p, books, err := reconcile.Plan(ctx, set, objects, options, reconcile.Memory{})
 	if err != nil {
 		return exit(2, err)
 	}
 	if err := p.WriteText(c.OutOrStdout()); err != nil || f.dryRun == "client" {
 		return err
 	}
-	if len(runs) > 0 {
-		if err := set.Record(ctx, runs); err != nil {
+	if len(books.Runs) > 0 {
+		if err := set.Record(ctx, books.Runs); err != nil {
 			return exit(2, err)
 		}
 	}
