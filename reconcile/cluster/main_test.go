@@ -195,6 +195,12 @@ func (w *world) settle(s *Set, manifests string) {
 			return err
 		}
 		if !p.Writes() {
+			for _, c := range p.Changes {
+				// The loop would be told of its end, and go on.
+				if c.Reason == plan.ReasonTerminating {
+					return fmt.Errorf("it waits: %s", describe(p))
+				}
+			}
 			return nil
 		}
 		if _, err := s.Apply(w.ctx, p); err != nil {
