@@ -28,13 +28,13 @@ its own revisions, and no cluster is needed. Secret values are masked.
 Exit status: 0 if there is no difference, 1 if there is, above 1 on an error.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			repo.args(args)
-			differs, err := diffCluster, error(nil)
-			if against != "" {
-				differs = func(c *cobra.Command, _ *kube, repo *repository, _ *target) (bool, error) {
-					return diffRevision(c, repo, against)
-				}
+			var found bool
+			var err error
+			if against == "" {
+				found, err = diffCluster(c, k, &repo, &to)
+			} else {
+				found, err = diffRevision(c, &repo, against)
 			}
-			found, err := differs(c, k, &repo, &to)
 			switch {
 			case err != nil:
 				return exit(max(2, codeOf(err)), err)

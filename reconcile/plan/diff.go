@@ -2,6 +2,7 @@ package plan
 
 import (
 	"maps"
+	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,8 +22,10 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // Diff returns the unified diff of the YAML of two objects, empty if they are
 // the same. Either may be nil: an object that is created or deleted.
-// ManagedFields and status are left out, and the values of Secrets are masked
-// so that one sees which change, and not to what. The objects are not changed.
+// Status, what only the server writes into metadata, and rota's own notes are
+// left out, and the values of Secrets are masked so that one sees which change,
+// and not to what. The same two objects have the same diff, also where the
+// server made one of them up in a dry run. The objects are not changed.
 func Diff(before, after *unstructured.Unstructured) string {
 	a, b := trimmed(before), trimmed(after)
 	if isSecret(a) || isSecret(b) {
@@ -38,8 +41,23 @@ func Diff(before, after *unstructured.Unstructured) string {
 			name = schema.KeyOf(u).String()
 		}
 	}
-	return udiff.Unified(name+" (before)", name+" (after)", text(a), text(b))
+	return udiff.Unified(name+" (before)", name+" (after)", withoutUID(text(a), before), withoutUID(text(b), after))
 }
+
+// withoutUID replaces the object's own uid, which a Job repeats in its selector
+// and labels.
+func withoutUID(text string, u *unstructured.Unstructured) string {
+	if u == nil || u.GetUID() == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, string(u.GetUID()), "<uid>")
+}
+
+// serverMade are the fields of metadata that no repository sets.
+var serverMade = []string{"managedFields", "creationTimestamp", "generation", "resourceVersion", "selfLink", "uid"}
+
+// notes are the annotations in which rota remembers what it applied.
+var notes = []string{schema.AnnotationApplied, schema.AnnotationRevision, schema.AnnotationOrigin, schema.AnnotationDigest}
 
 // trimmed returns a copy of what is compared, which only shares what mask
 // and hideLastApplied do not touch; nil for nil.
@@ -51,7 +69,18 @@ func trimmed(u *unstructured.Unstructured) map[string]any {
 	delete(object, "status")
 	if metadata, ok := object["metadata"].(map[string]any); ok {
 		metadata = maps.Clone(metadata)
-		delete(metadata, "managedFields")
+		for _, field := range serverMade {
+			delete(metadata, field)
+		}
+		if annotations, ok := metadata["annotations"].(map[string]any); ok {
+			annotations = maps.Clone(annotations)
+			for _, note := range notes {
+				delete(annotations, note)
+			}
+			if metadata["annotations"] = annotations; len(annotations) == 0 {
+				delete(metadata, "annotations")
+			}
+		}
 		object["metadata"] = metadata
 	}
 	return object
