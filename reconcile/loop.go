@@ -100,7 +100,10 @@ func NewLoop(source Source, render Render, cluster Cluster, records Records, opt
 		log:    log,
 		inbox:  newInbox(),
 		report: status.Report{Sync: options.Plan.Sync},
-		memory: Memory{Applied: map[schema.Key]plan.Intended{}, corrections: map[schema.Key][]time.Time{}, pending: map[schema.Key]plan.Run{}},
+		memory: Memory{
+			Applied: map[schema.Key]plan.Intended{}, Verified: map[schema.Key]plan.Verified{},
+			corrections: map[schema.Key][]time.Time{}, pending: map[schema.Key]plan.Run{}, intended: &intentions{},
+		},
 	}
 }
 

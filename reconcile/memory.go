@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"rota.dev/rota/reconcile/plan"
@@ -16,7 +17,11 @@ type Memory struct {
 	// differs from an object that is new, and a drift from a change of git.
 	Applied map[schema.Key]plan.Intended
 
+	// Verified has what the last plan found whole.
+	Verified map[schema.Key]plan.Verified
+
 	corrections map[schema.Key][]time.Time
+	intended    *intentions
 	// pending are entries of the ledger that are not durable yet, since then.
 	pending map[schema.Key]plan.Run
 	since   time.Time
@@ -26,6 +31,30 @@ type Memory struct {
 // writes the shards that changed, at most 64 KiB each, so that the ledger costs
 // at most 384 KiB a minute a shard, however many Jobs end.
 const flushEvery = 10 * time.Second
+
+// intentions are the last revision's objects as they will be applied.
+type intentions struct {
+	revision string
+	resolved []schema.Object
+	made     []plan.Intended
+}
+
+// intend is plan.Intend, made once for a revision as long as the server knows
+// its kinds as before: the content of a revision never changes.
+func (m Memory) intend(resolved []schema.Object, o plan.Options) ([]plan.Intended, error) {
+	if i := m.intended; i != nil && i.revision == o.Revision && slices.EqualFunc(i.resolved, resolved, sameIdentity) {
+		return i.made, nil
+	}
+	made, err := plan.Intend(resolved, o)
+	if m.intended != nil && err == nil {
+		*m.intended = intentions{o.Revision, resolved, made}
+	}
+	return made, err
+}
+
+func sameIdentity(a, b schema.Object) bool {
+	return a.GetAPIVersion() == b.GetAPIVersion() && a.GetKind() == b.GetKind() && a.GetNamespace() == b.GetNamespace() && a.GetName() == b.GetName()
+}
 
 // note keeps runs for the next flush.
 func (m *Memory) note(runs map[schema.Key]plan.Run, now time.Time) {
@@ -68,7 +97,11 @@ func (m Memory) remember(p plan.Plan, outcomes []plan.Outcome, now time.Time) {
 	for _, o := range outcomes {
 		failed[o.Change.Key] = !o.Done || o.Problem != nil
 	}
+	clear(m.Verified)
 	for _, c := range p.Changes {
+		if c.Op == plan.Keep && c.Reason == plan.ReasonUnchanged && c.Before != nil && c.Object != nil {
+			m.Verified[c.Key] = plan.Verified{ResourceVersion: c.Before.GetResourceVersion(), Digest: c.Object.GetAnnotations()[schema.AnnotationApplied]}
+		}
 		switch {
 		case failed[c.Key]:
 			continue

@@ -77,3 +77,33 @@ func TestEndsOfRunsAreCollectedForTenSeconds(t *testing.T) {
 		t.Errorf("not due after ten seconds, with %d entries", len(m.pending))
 	}
 }
+
+func TestIntentionsAreMadeOnceForARevisionAndItsKinds(t *testing.T) {
+	m := Memory{intended: &intentions{}}
+	objects := []schema.Object{configMap("a", "v1")}
+	first, err := m.intend(objects, plan.Options{SetID: "set", Revision: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := m.intend([]schema.Object{configMap("a", "v1")}, plan.Options{SetID: "set", Revision: "v1"})
+	if err != nil || &again[0] != &first[0] {
+		t.Errorf("made again for the same revision (%v)", err)
+	}
+	elsewhere := configMap("a", "v1")
+	elsewhere.SetNamespace("other")
+	for name, other := range map[string]struct {
+		objects  []schema.Object
+		revision string
+	}{
+		"another revision":                {objects, "v2"},
+		"the server now knows more kinds": {[]schema.Object{elsewhere}, "v2"},
+	} {
+		made, err := m.intend(other.objects, plan.Options{SetID: "set", Revision: other.revision})
+		if err != nil || &made[0] == &first[0] || made[0].GetNamespace() != other.objects[0].GetNamespace() {
+			t.Errorf("%s: not made anew (%v)", name, err)
+		}
+	}
+	if made, err := (Memory{}).intend(objects, plan.Options{SetID: "set"}); err != nil || len(made) != 1 {
+		t.Errorf("without a memory: %v, %v", made, err)
+	}
+}

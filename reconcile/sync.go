@@ -106,13 +106,13 @@ func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.
 		maps.Copy(refused, seen.Refused)
 	}
 	books := bookkeep(&seen, options.SetID, memory.pending)
-	intended, err := plan.Intend(objects, options)
+	intended, err := memory.intend(objects, options)
 	if err != nil {
 		return plan.Plan{}, Books{}, err
 	}
 	now := time.Now()
 	return plan.Compute(plan.Input{
-		Desired: intended, Live: seen.Live, Refused: refused, Applied: memory.Applied, Corrected: memory.corrected(now),
+		Desired: intended, Live: seen.Live, Refused: refused, Applied: memory.Applied, Verified: memory.Verified, Corrected: memory.corrected(now),
 		Ledger: seen.Ledger, Options: options, Now: now,
 	}), books, nil
 }

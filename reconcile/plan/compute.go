@@ -76,7 +76,9 @@ func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *I
 		c.Force = o.ForceConflicts
 		return decide(c, Update, ReasonAdopted, "will be adopted: it exists, and rota did not apply it")
 	}
-	c.Lost = Lost(c.Object.Unstructured, live)
+	if input.Verified[c.Key] != (Verified{live.GetResourceVersion(), in.Digest}) || live.GetResourceVersion() == "" {
+		c.Lost = Lost(c.Object.Unstructured, live)
+	}
 	applied := annotation(live, schema.AnnotationApplied)
 	switch {
 	case applied != in.Digest && len(c.Lost) > 0 && lostMark(c.Lost) && !o.ReportDrift:

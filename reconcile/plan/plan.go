@@ -27,6 +27,9 @@ type Input struct {
 	// Applied holds what this process saw applied, so
 	// that a deletion by hand differs from an object that is new.
 	Applied map[schema.Key]Intended
+	// Verified holds what an earlier plan found whole: an object that is still
+	// at that resourceVersion, and wanted as then, is not looked through again.
+	Verified map[schema.Key]Verified
 	// Corrected says how often the drift of each object was corrected within
 	// the last minute.
 	Corrected map[schema.Key]int
@@ -81,6 +84,14 @@ type Options struct {
 	// Incomplete says that Desired is not all that the repository asks for, so
 	// that nothing may be pruned; its text is the reason.
 	Incomplete string
+}
+
+// Verified names a state of an object in which no field of ours was lost.
+type Verified struct {
+	// ResourceVersion is the live object's.
+	ResourceVersion string
+	// Digest is of what is wanted, see Intended.
+	Digest string
 }
 
 // Op is what happens to an object.
