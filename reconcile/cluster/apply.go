@@ -52,9 +52,6 @@ func (s *Set) ApplyEach(ctx context.Context, p plan.Plan, each func(plan.Outcome
 		return a.outcomes, err
 	}
 	err := a.run()
-	if !answer.dry() {
-		s.watchNew(work, p)
-	}
 	for i := range p.Changes {
 		if !a.settled[i] {
 			a.settle(i, plan.Outcome{Change: p.Changes[i]})

@@ -105,7 +105,7 @@ func (s *Set) readMembers(ctx context.Context, wanted map[scope]string, o *plan.
 			continue
 		}
 		resource, ok := found.resource(version)
-		if !ok || found.missingVerb() != "" || s.firstContact(at) {
+		if !ok || found.missingVerb() != "" {
 			continue
 		}
 		m, err := s.memberMirror(at, resource)
@@ -133,36 +133,6 @@ func (s *Set) readMembers(ctx context.Context, wanted map[scope]string, o *plan.
 		}
 	}
 	return unread, nil
-}
-
-// firstContact reports whether the set has nothing in at yet, as far as its
-// inventory knows. Its watch is opened when something is there: to be sent a
-// thousand objects one by one while they are written costs as much again as a
-// tenth of the writes, to list them afterwards next to nothing. What is there
-// without the inventory's knowledge is found like any object of a desired key.
-func (s *Set) firstContact(at scope) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.members[at] == nil && (s.parent == nil || !s.parent.scopes[at])
-}
-
-// watchNew opens the watches of scopes that p was the first to write to.
-func (s *Set) watchNew(ctx context.Context, p plan.Plan) {
-	for _, c := range p.Changes {
-		at := scopeOf(c.Key)
-		if c.Object == nil || s.member(c.Key) != nil || s.firstContact(at) {
-			continue
-		}
-		found, known, err := s.cluster.kinds.find(ctx, at.kind)
-		if err != nil || !known || found.namespaced != (at.namespace != "") {
-			continue // the next observation says so
-		}
-		if resource, ok := found.resource(c.Object.GroupVersionKind().Version); ok && found.missingVerb() == "" {
-			if _, err := s.memberMirror(at, resource); err != nil {
-				return // closed meanwhile
-			}
-		}
-	}
 }
 
 // refuseUnread says for each scope that cannot be read what follows.
