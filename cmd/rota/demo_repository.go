@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -78,10 +77,6 @@ func (r *demoRepository) commit(message string) (string, error) {
 	}
 	if err := tree.AddWithOptions(&git.AddOptions{All: true}); err != nil {
 		return "", fmt.Errorf("adding to the demo's repository: %w", err)
-	}
-	// The link that git leaves in a separate work tree belongs to this machine.
-	if _, err := tree.Remove(".git"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		_ = err
 	}
 	hash, err := tree.Commit(message, &git.CommitOptions{Author: &object.Signature{Name: "rota demo", Email: "demo@localhost", When: time.Now()}})
 	if err != nil {

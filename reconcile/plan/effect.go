@@ -159,17 +159,9 @@ func shown(path string, v any) (string, bool) {
 	return "", false
 }
 
-// Differences returns the paths of desired's leaves whose value in live is
-// another or missing, without what only rota writes. It is for people: a value
-// that the server canonicalised counts as a difference.
-func Differences(desired, live map[string]any) []string {
-	var out []string
-	for _, d := range differences(desired, live) {
-		out = append(out, d.path)
-	}
-	return out
-}
-
+// differences returns desired's leaves whose value in live is another or
+// missing, without what only rota writes. It is for people: a value that the
+// server canonicalised counts as a difference.
 func differences(desired, live map[string]any) []difference {
 	var c comparison
 	for _, k := range sortedKeys(desired) {

@@ -78,17 +78,6 @@ func (l Limits) within(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeoutCause(ctx, l.Time, tooSlow(l.Time))
 }
 
-// Short returns revision as people read it: the seven first hex digits of its
-// hash, whatever stands before them. A revision of another form is returned
-// unchanged.
-func Short(revision string) string {
-	_, hash, found := strings.Cut(revision[strings.LastIndex(revision, "@")+1:], ":")
-	if !found || len(hash) < 7 {
-		return revision
-	}
-	return hash[:7]
-}
-
 // problem makes an error that a user can act on.
 func problem(rule, file, message, mend string, cause error) *schema.Problem {
 	return &schema.Problem{

@@ -129,12 +129,6 @@ func (l *Local) follow(stdout io.Reader, ready chan<- string) {
 // changed.
 func (l *Local) Config() *rest.Config { return rest.CopyConfig(l.config) }
 
-// Done is closed when the process has ended, by Stop or by itself.
-func (l *Local) Done() <-chan struct{} { return l.ended }
-
-// Output returns the last of what the process wrote to standard error.
-func (l *Local) Output() string { return l.output.String() }
-
 // Stop ends the process and waits for it.
 func (l *Local) Stop() {
 	l.stop.Do(func() {
