@@ -17,6 +17,7 @@ type renderer struct {
 	fsys     fs.FS
 	opts     Options
 	limits   Limits
+	engine   Engine
 	bytes    int64
 	files    map[string]bool
 	claimed  map[string]schema.Origin // files that are no resources, and who says so
@@ -27,7 +28,11 @@ type renderer struct {
 }
 
 func newRenderer(tree Tree, opts Options) *renderer {
-	return &renderer{fsys: tree.FS, opts: opts, limits: opts.Limits.withDefaults(), files: map[string]bool{}, claimed: map[string]schema.Origin{}}
+	engine := opts.Engine
+	if engine == nil {
+		engine = InProcess{}
+	}
+	return &renderer{fsys: tree.FS, opts: opts, limits: opts.Limits.withDefaults(), engine: engine, files: map[string]bool{}, claimed: map[string]schema.Origin{}}
 }
 
 func (r *renderer) fail(err error) {
@@ -162,7 +167,7 @@ func (r *renderer) load(dir string) *overlay.Graph {
 }
 
 func (r *renderer) build(g *overlay.Graph) {
-	objects, warnings, err := g.Build(overlay.Options{Resources: r.resources, Read: r.read, Time: r.limits.OverlayTime})
+	objects, warnings, err := g.Build(overlay.Options{Resources: r.resources, Read: r.read, Run: r.engine.Overlay, Time: r.limits.OverlayTime})
 	r.fail(err)
 	r.warnings = append(r.warnings, warnings...)
 	r.objects = append(r.objects, objects...)

@@ -3,6 +3,7 @@ package render
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"rota.dev/rota/render/expand"
@@ -21,14 +22,13 @@ type jinjaTemplate struct {
 
 // jinja renders a template once: as it is, or with the values of an item.
 func (r *renderer) jinja(t jinjaTemplate, item *expand.Item) ([]schema.Object, error) {
-	engine := expand.Jinja{FS: r.fsys, Read: r.read, Bytes: r.limits.TemplateBytes, Time: r.limits.TemplateTime}
-	var values []schema.Value
+	job := expand.Job{File: t.file, Text: t.text, Bytes: r.limits.TemplateBytes, Time: r.limits.TemplateTime}
 	origin := t.origin
 	if item != nil {
-		values = item.Values
+		job.Variables = item.Values
 		origin = itemOrigin(t, *item, 0)
 	}
-	out, err := engine.Render(t.file, t.text, values)
+	out, err := r.engine.Template(job, r.included)
 	for _, used := range out.Used {
 		r.claimed[used] = schema.Origin{File: t.file}
 	}
@@ -37,6 +37,14 @@ func (r *renderer) jinja(t jinjaTemplate, item *expand.Item) ([]schema.Object, e
 	}
 	objects, err := r.rendered(t, out.Text, origin)
 	return objects, err
+}
+
+// included returns a file that a template includes, imports or extends.
+func (r *renderer) included(file string) ([]byte, error) {
+	if info, err := fs.Stat(r.fsys, file); err != nil || info.IsDir() {
+		return nil, fs.ErrNotExist
+	}
+	return r.read(file)
 }
 
 // inTemplate adds the item to a problem of a template; its position stays in

@@ -51,6 +51,8 @@ type Options struct {
 	Namespace string
 	// Limits bound the work.
 	Limits Limits
+	// Engine runs templates and kustomize; [InProcess] by default.
+	Engine Engine
 }
 
 // Result is what a tree asks for.

@@ -223,8 +223,8 @@ func (r *jinjaRun) grows(name string, in *exec.Value, a *exec.VarArgs) error {
 	} else if name == "indent" {
 		per = 4
 	}
-	if len(s)+per*count > r.jinja.Bytes {
-		return r.fail(tooLong(r.jinja.Bytes))
+	if len(s)+per*count > r.job.Bytes {
+		return r.fail(tooLong(r.job.Bytes))
 	}
 	return nil
 }
@@ -314,7 +314,7 @@ func filterFormat(r *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
 	if err != nil || len(a.KwArgs) > 0 {
 		return nil, typeError("format wants a text, and arguments without names")
 	}
-	return formatAll(template, a.Args, r.jinja.Bytes)
+	return formatAll(template, a.Args, r.job.Bytes)
 }
 
 // filterDictSort sorts by keys that are texts, without regard to case.
@@ -386,8 +386,8 @@ func filterJoin(r *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
 			b.WriteString(separator)
 		}
 		b.WriteString(s)
-		if b.Len() > r.jinja.Bytes {
-			return nil, tooLong(r.jinja.Bytes)
+		if b.Len() > r.job.Bytes {
+			return nil, tooLong(r.job.Bytes)
 		}
 	}
 	return b.String(), nil

@@ -23,17 +23,19 @@ import (
 	"rota.dev/rota/schema"
 )
 
-// Jinja renders Jinja templates of one repository. It gives what Jinja2 gives
-// with StrictUndefined and its other defaults, or an error.
-type Jinja struct {
-	// FS has the files that templates may include, import and extend.
-	FS fs.FS
-	// Read returns the content of such a file.
-	Read func(file string) ([]byte, error)
+// Job is one rendering of one Jinja template: a value, so that it can be
+// carried out in a process of its own.
+type Job struct {
+	// File is where Text is from, and what includes are relative to.
+	File string
+	// Text is the template.
+	Text string
+	// Variables are what the template may name.
+	Variables []schema.Value
 	// Bytes bounds the output, and every text on the way to it.
 	Bytes int
-	// Time bounds the run. It is kept by checks inside of the template's
-	// expressions and loops; a process that can be killed will replace it.
+	// Time bounds the run. Render keeps it by checks inside of the template's
+	// expressions and loops, which one long operation can outlast.
 	Time time.Duration
 }
 
@@ -46,17 +48,20 @@ type Rendered struct {
 	Used []string
 }
 
-// Render renders source, the content of file, with the variables. An error is
-// a [*schema.Problem] whose Origin is the line of the template, or of the
+// Render carries out a job in this process: it gives what Jinja2 gives with
+// StrictUndefined and its other defaults, or an error. Read returns a file that
+// the template includes, imports or extends, and an error that is
+// [fs.ErrNotExist] if there is none. An error of Render is a
+// [*schema.Problem] whose Origin is the line of the template, or of the
 // included file, that failed.
-func (j Jinja) Render(file, source string, variables []schema.Value) (Rendered, error) {
-	run := &jinjaRun{jinja: j, files: []string{file}}
+func Render(job Job, read func(file string) ([]byte, error)) (Rendered, error) {
+	run := &jinjaRun{job: job, read: read, loaded: map[string][]byte{}, files: []string{job.File}}
 	out := &limitedBuffer{run: run}
-	timer := time.AfterFunc(j.Time, func() { run.expired.Store(true) })
+	timer := time.AfterFunc(job.Time, func() { run.expired.Store(true) })
 	defer timer.Stop()
 	done := make(chan error, 1)
-	go func() { done <- run.render(file, source, variables, out) }()
-	patience := time.NewTimer(j.Time + time.Second)
+	go func() { done <- run.render(out) }()
+	patience := time.NewTimer(job.Time + time.Second)
 	defer patience.Stop()
 	select {
 	case err := <-done:
@@ -68,15 +73,17 @@ func (j Jinja) Render(file, source string, variables []schema.Value) (Rendered, 
 	case <-patience.C:
 		// Abandoned: it is inside one operation that cannot be interrupted,
 		// and ends with it.
-		return Rendered{}, &schema.Problem{Rule: "R043", Origin: schema.Origin{File: file},
-			Message: fmt.Sprintf("the template did not finish within %s", j.Time), Mend: "Make less of it, or use an Expansion with items."}
+		return Rendered{}, &schema.Problem{Rule: "R043", Origin: schema.Origin{File: job.File},
+			Message: fmt.Sprintf("the template did not finish within %s", job.Time), Mend: "Make less of it, or use an Expansion with items."}
 	}
 }
 
 // jinjaRun is one rendering. Its fields but expired belong to the goroutine
 // that renders.
 type jinjaRun struct {
-	jinja   Jinja
+	job     Job
+	read    func(file string) ([]byte, error)
+	loaded  map[string][]byte
 	files   []string
 	loads   int
 	expired atomic.Bool
@@ -90,21 +97,21 @@ const (
 	maxFrames = 4000
 )
 
-func (r *jinjaRun) render(file, source string, variables []schema.Value, out *limitedBuffer) (err error) {
+func (r *jinjaRun) render(out *limitedBuffer) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &templateFault{rule: "R041", line: r.line, message: fmt.Sprintf("the template failed: %v", p)}
 		}
 	}()
-	rewritten, err := rewrite(source, 0)
+	rewritten, err := rewrite(r.job.Text, 0)
 	if err != nil {
 		return err
 	}
 	options := config.New()
 	options.StrictUndefined = true
-	loader := &repositoryLoader{run: r, file: file, text: rewritten}
-	environment := &exec.Environment{Context: r.context(variables), Filters: filterSet(r), Tests: testSet(r), ControlStructures: builtins.ControlStructures, Methods: methodSets(r)}
-	template, err := exec.NewTemplate(file, options, loader, environment)
+	loader := &repositoryLoader{run: r, file: r.job.File, text: rewritten}
+	environment := &exec.Environment{Context: r.context(r.job.Variables), Filters: filterSet(r), Tests: testSet(r), ControlStructures: builtins.ControlStructures, Methods: methodSets(r)}
+	template, err := exec.NewTemplate(r.job.File, options, loader, environment)
 	if err != nil {
 		return err
 	}
@@ -133,7 +140,7 @@ func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
 			return nil, typeError("the `if` has no `else`, and its condition is false")
 		}),
 		fnBinary: r.guard(3, func(a []*exec.Value) (any, error) {
-			return arithmetic(a[0].String(), a[1], a[2], r.jinja.Bytes)
+			return arithmetic(a[0].String(), a[1], a[2], r.job.Bytes)
 		}),
 		"range": r.guard(-1, rangeOf),
 	}
@@ -160,7 +167,7 @@ func (r *jinjaRun) check() any {
 	case r.fault != nil:
 		return r.fault
 	case r.expired.Load():
-		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the template did not finish within %s", r.jinja.Time), mend: "Make less of it, or use an Expansion with items."})
+		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the template did not finish within %s", r.job.Time), mend: "Make less of it, or use an Expansion with items."})
 	case runtime.Callers(maxFrames, frame[:]) > 0:
 		r.fail(&templateFault{rule: "R043", message: "macros, includes or loops call themselves too often", mend: "End the recursion."})
 	default:
@@ -343,8 +350,8 @@ type limitedBuffer struct {
 }
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.run.jinja.Bytes {
-		return 0, b.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the output has more than %d bytes", b.run.jinja.Bytes), mend: "Make less of it, or use an Expansion with items."})
+	if b.Len()+len(p) > b.run.job.Bytes {
+		return 0, b.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the output has more than %d bytes", b.run.job.Bytes), mend: "Make less of it, or use an Expansion with items."})
 	}
 	return b.Buffer.Write(p)
 }
@@ -378,11 +385,24 @@ func (l *repositoryLoader) Resolve(name string) (string, error) {
 		if !fs.ValidPath(file) {
 			continue
 		}
-		if info, err := fs.Stat(l.run.jinja.FS, file); err == nil && !info.IsDir() {
-			return file, nil
+		if _, err := l.run.load(file); !errors.Is(err, fs.ErrNotExist) {
+			return file, err
 		}
 	}
 	return "", fmt.Errorf("there is no file %s", name)
+}
+
+// load returns a file of the repository; each is asked for once.
+func (r *jinjaRun) load(file string) ([]byte, error) {
+	if data, ok := r.loaded[file]; ok {
+		return data, nil
+	}
+	data, err := r.read(file)
+	if err != nil {
+		return nil, err
+	}
+	r.loaded[file] = data
+	return data, nil
 }
 
 func (l *repositoryLoader) Read(name string) (io.Reader, error) {
@@ -399,7 +419,7 @@ func (l *repositoryLoader) Read(name string) (io.Reader, error) {
 	if fault := l.run.check(); fault != 0 {
 		return nil, l.run.fault
 	}
-	data, err := l.run.jinja.Read(file)
+	data, err := l.run.load(file)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,6 @@ func renderCase(t testing.TB, c jinjaCase) (string, error) {
 	for name, text := range c.Files {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	j := Jinja{FS: files, Read: func(f string) ([]byte, error) { return fs.ReadFile(files, f) }, Bytes: 4 << 20, Time: 2 * time.Second}
 	var values []schema.Value
 	for i := 0; i+1 < len(c.Vars.Content); i += 2 {
 		data, err := schema.NodeValue("vars", c.Vars.Content[i+1])
@@ -56,7 +55,8 @@ func renderCase(t testing.TB, c jinjaCase) (string, error) {
 		}
 		values = append(values, schema.Value{Name: c.Vars.Content[i].Value, Data: data, Node: c.Vars.Content[i+1]})
 	}
-	out, err := j.Render("main.j2", c.Template, values)
+	job := Job{File: "main.j2", Text: c.Template, Variables: values, Bytes: 4 << 20, Time: 2 * time.Second}
+	out, err := Render(job, func(f string) ([]byte, error) { return fs.ReadFile(files, f) })
 	return out.Text, err
 }
 

@@ -165,12 +165,12 @@ func (r *jinjaRun) affix(name string, has func(string, string) bool) exec.Method
 
 func (r *jinjaRun) methodGrows(name, self string, a *exec.VarArgs) error {
 	if name == "replace" && len(a.Args) == 2 {
-		if len(self)+strings.Count(self, a.Args[0].String())*len(a.Args[1].String()) > r.jinja.Bytes {
-			return r.fail(tooLong(r.jinja.Bytes))
+		if len(self)+strings.Count(self, a.Args[0].String())*len(a.Args[1].String()) > r.job.Bytes {
+			return r.fail(tooLong(r.job.Bytes))
 		}
 	}
-	if name == "join" && len(a.Args) == 1 && a.Args[0].Len()*max(1, len(self)) > r.jinja.Bytes {
-		return r.fail(tooLong(r.jinja.Bytes))
+	if name == "join" && len(a.Args) == 1 && a.Args[0].Len()*max(1, len(self)) > r.job.Bytes {
+		return r.fail(tooLong(r.job.Bytes))
 	}
 	return nil
 }

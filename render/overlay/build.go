@@ -11,10 +11,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/api/resmap"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/kustomize/kyaml/openapi"
 
 	"rota.dev/rota/schema"
 )
@@ -26,6 +22,8 @@ type Options struct {
 	Resources func(file string) ([]schema.Object, error)
 	// Read returns the bytes of any other file.
 	Read func(file string) ([]byte, error)
+	// Run runs kustomize: [Run], or the like in another process.
+	Run func(Job) ([]json.RawMessage, error)
 	// Time bounds one run of kustomize.
 	Time time.Duration
 }
@@ -40,15 +38,11 @@ const marker = "rota.dev/overlay-origin"
 // needsHash makes kustomize hash the whole object, annotations included.
 const needsHash = "kustomize.config.k8s.io/needs-hash"
 
-// gate lets one kustomize run at a time: it keeps its schema in globals. A
-// channel and not a lock, so that waiting for it can be given up.
-var gate = make(chan struct{}, 1)
-
 // Build runs kustomize on the graph and returns its objects in its order. The
 // Origin of each is that of the resource; of a generated one, the
 // kustomization file. Overlay is the folder that was built.
 func (g *Graph) Build(o Options) ([]schema.Object, []*schema.Problem, error) {
-	b := builder{graph: g, options: o, memory: filesys.MakeFsInMemory(), written: map[string]use{}}
+	b := builder{graph: g, options: o, files: map[string][]byte{}, written: map[string]use{}}
 	if err := b.fill(); err != nil {
 		return nil, nil, err
 	}
@@ -58,16 +52,12 @@ func (g *Graph) Build(o Options) ([]schema.Object, []*schema.Problem, error) {
 			Message: fmt.Sprintf("the kustomization has %d objects, and the time that kustomize needs grows with their square", len(b.sources)),
 			Mend:    "Split it, or keep objects that no overlay changes out of it."})
 	}
-	built, err := run(b.memory, path.Join("/", g.Folders[0]), o.Time)
+	built, err := o.Run(Job{Files: b.files, Folder: g.Folders[0], Time: o.Time})
 	if err != nil {
 		return nil, warnings, b.explain(err)
 	}
-	objects := make([]schema.Object, 0, built.Size())
-	for _, res := range built.Resources() {
-		data, err := res.MarshalJSON()
-		if err != nil {
-			return nil, warnings, b.explain(err)
-		}
+	objects := make([]schema.Object, 0, len(built))
+	for _, data := range built {
 		u := &unstructured.Unstructured{}
 		if err := u.UnmarshalJSON(data); err != nil {
 			return nil, warnings, b.explain(err)
@@ -81,16 +71,16 @@ func (g *Graph) Build(o Options) ([]schema.Object, []*schema.Problem, error) {
 type builder struct {
 	graph   *Graph
 	options Options
-	memory  filesys.FileSystem
+	files   map[string][]byte
 	written map[string]use
 	sources []schema.Object
 }
 
-// fill copies what the graph refers to into memory, and nothing else.
+// fill takes what the graph refers to, and nothing else.
 func (b *builder) fill() error {
 	var problems []error
 	for file, data := range b.graph.content {
-		problems = append(problems, b.memory.WriteFile(path.Join("/", file), data))
+		b.files[file] = data
 	}
 	for _, f := range b.graph.Files {
 		if u, ok := b.written[f.Path]; ok && u >= f.use {
@@ -108,11 +98,8 @@ func (b *builder) copy(f File) error {
 		if err != nil {
 			return err
 		}
-		data, err := b.encode(objects)
-		if err != nil {
-			return err
-		}
-		return b.memory.WriteFile(path.Join("/", f.Path), data)
+		b.files[f.Path], err = b.encode(objects)
+		return err
 	}
 	data, err := b.options.Read(f.Path)
 	if err != nil {
@@ -123,7 +110,8 @@ func (b *builder) copy(f File) error {
 			return err
 		}
 	}
-	return b.memory.WriteFile(path.Join("/", f.Path), data)
+	b.files[f.Path] = data
+	return nil
 }
 
 // encode writes objects as JSON, which kustomize reads as YAML. So it sees the
@@ -215,45 +203,6 @@ func unmark(v any) {
 		for _, child := range v {
 			unmark(child)
 		}
-	}
-}
-
-// run builds one folder. kustomize takes no context: a run that is too slow is
-// abandoned, and keeps the gate until it ends by itself, so that no second one
-// shares its globals. (A child process that can be killed will replace this.)
-func run(memory filesys.FileSystem, dir string, limit time.Duration) (resmap.ResMap, error) {
-	type outcome struct {
-		built resmap.ResMap
-		err   error
-	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	tooSlow := &schema.Problem{Rule: "R004", Message: fmt.Sprintf("kustomize did not finish within %s", limit), Mend: "Split the kustomization into smaller ones."}
-	select {
-	case gate <- struct{}{}:
-	case <-timer.C:
-		return nil, tooSlow
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		defer func() { <-gate }()
-		var out outcome
-		defer func() {
-			if r := recover(); r != nil {
-				out.err = fmt.Errorf("kustomize failed on this input: %v", r)
-			}
-			done <- out
-		}()
-		openapi.ResetOpenAPI()
-		options := krusty.MakeDefaultOptions()
-		options.Reorder = krusty.ReorderOptionUnspecified
-		out.built, out.err = krusty.MakeKustomizer(options).Run(memory, dir)
-	}()
-	select {
-	case out := <-done:
-		return out.built, out.err
-	case <-timer.C:
-		return nil, tooSlow
 	}
 }
 
