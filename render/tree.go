@@ -23,3 +23,13 @@ type Tree struct {
 	// Path is the folder to render, slash-separated from the root; "." for all.
 	Path string
 }
+
+// ContentFS is a file system that knows its files by their content. The FS of
+// a Tree that is one spares a [Cache] from reading what has not changed.
+type ContentFS interface {
+	fs.FS
+	// ContentID returns a name for the content of a file, such as its hash:
+	// files of one ID have the same bytes, in whatever tree. It is false for
+	// what is no file, or cannot be read.
+	ContentID(name string) (id string, ok bool)
+}

@@ -297,7 +297,8 @@ func (s *scan) file(here *os.Root, about fs.FileInfo, name string) (*node, error
 		// longer does not look the same afterwards.
 		return s.unreadable(name, err)
 	}
-	return &node{kind: kindFile, data: content, size: size}, nil
+	id := sha256.Sum256(content)
+	return &node{kind: kindFile, data: content, id: string(id[:]), size: size}, nil
 }
 
 // digest returns the revision of a folder: a hash over what can be listed, so
@@ -326,7 +327,7 @@ func (m *memory) hash(h hash.Hash, n *node, where, name string) {
 			}
 			m.hash(h, seen, at, full)
 		case kindFile:
-			record(h, "file", full, seen.data)
+			record(h, "file", full, []byte(seen.id))
 		case kindLink:
 			record(h, "link", full, []byte(seen.target))
 		case kindFault:

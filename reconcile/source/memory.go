@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"rota.dev/rota/render"
 	"rota.dev/rota/schema"
 )
 
@@ -31,6 +32,7 @@ type node struct {
 	kind     kind
 	children []child // of a folder, sorted by name
 	data     []byte  // of a file
+	id       string  // of a file: a hash of data
 	size     int64   // of a file, also where data was not kept
 	target   string  // of a link
 	fault    *schema.Problem
@@ -75,12 +77,28 @@ var (
 	_ fs.ReadFileFS = (*memory)(nil)
 	_ fs.StatFS     = (*memory)(nil)
 	_ fs.ReadLinkFS = (*memory)(nil)
+
+	_ render.ContentFS = (*memory)(nil)
 )
 
 // maxHops bounds the links that one name may pass, as the kernel does.
 const maxHops = 40
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// straight finds a name that no link is on the way to, nil if there is none.
+// Most names are such, and it costs them no allocation.
+func (m *memory) straight(name string) *node {
+	n := m.root
+	for rest := name; n != nil && rest != "" && rest != "."; {
+		var elem string
+		elem, rest, _ = strings.Cut(rest, "/")
+		if n = n.child(elem); n != nil && n.kind > kindFile {
+			return nil
+		}
+	}
+	return n
+}
 
 // walk finds name and returns its node and where that really is, without
 // links on the way. What is not there is fs.ErrNotExist, unless a link led
@@ -145,6 +163,9 @@ func (m *memory) open(op, name string) (*node, string, error) {
 	if !fs.ValidPath(name) {
 		return nil, "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
+	if n := m.straight(name); n != nil {
+		return n, name, nil
+	}
 	n, where, err := m.walk(name)
 	if err != nil {
 		return nil, "", &fs.PathError{Op: op, Path: name, Err: err}
@@ -175,6 +196,18 @@ func (m *memory) ReadFile(name string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is a directory")}
 	}
 	return bytes.Clone(n.data), nil
+}
+
+// ContentID returns the hash of a file's content, which costs no read: git's
+// own for a revision of git, SHA-256 for a folder. git's is SHA-1, computed here
+// over what was received by a library that detects the known ways to make
+// collisions and gives such files other sums; a server's word is not taken.
+func (m *memory) ContentID(name string) (string, bool) {
+	n, _, err := m.open("stat", name)
+	if err != nil || n.kind != kindFile {
+		return "", false
+	}
+	return n.id, true
 }
 
 // ReadDir lists a folder, sorted by name.

@@ -7,6 +7,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"rota.dev/rota/render"
 )
 
 // sample has links of every harmless kind.
@@ -69,6 +71,53 @@ func TestASnapshotIsAFileSystem(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestFilesAreKnownByTheirContent(t *testing.T) {
+	r := newRepository(t)
+	sample(t, r)
+	r.write("jobs/twin.yaml", "a: 1\n")
+	r.commit("two")
+	snapshots := func() map[string]render.ContentFS {
+		t.Helper()
+		g, err := newGit(t, GitOptions{URL: r.url(), AllowLocal: true}).Fetch(within10s(t), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := newDirectory(t, r.dir, "").Fetch(within10s(t), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]render.ContentFS{"git": g.FS.(render.ContentFS), "directory": d.FS.(render.ContentFS)}
+	}
+	before := snapshots()
+	r.write("jobs/a.yaml", "a: 2\n")
+	r.commit("three")
+	for name, now := range snapshots() {
+		old := before[name]
+		id := func(fsys render.ContentFS, file string) string {
+			t.Helper()
+			id, ok := fsys.ContentID(file)
+			if !ok || id == "" {
+				t.Errorf("%s: %s has no ID", name, file)
+			}
+			return id
+		}
+		if id(old, "jobs/a.yaml") != id(old, "jobs/twin.yaml") || id(old, "jobs/a.yaml") != id(now, "jobs/twin.yaml") {
+			t.Errorf("%s: equal files have different IDs", name)
+		}
+		if id(old, "jobs/a.yaml") == id(now, "jobs/a.yaml") || id(now, "jobs/a.yaml") == id(now, "jobs/deep/b.yaml") {
+			t.Errorf("%s: different files have one ID", name)
+		}
+		if id(now, "jobs/up.yaml") != id(now, "jobs/deep/b.yaml") || id(now, "jobs/deep/circle/deep/b.yaml") != id(old, "jobs/deep/b.yaml") {
+			t.Errorf("%s: through a link a file has another ID", name)
+		}
+		for _, file := range []string{"jobs", "gone", "jobs/a.yaml/x", "../x", "", "jobs/gone/b.yaml"} {
+			if id, ok := now.ContentID(file); ok {
+				t.Errorf("%s: %q, which is no file, has the ID %q", name, file, id)
+			}
+		}
 	}
 }
 

@@ -184,7 +184,7 @@ func (g *grower) file(h plumbing.Hash, name string) (*node, error) {
 	if err := g.spend(size); err != nil {
 		return nil, err
 	}
-	n := &node{kind: kindFile, data: content, size: size}
+	n := &node{kind: kindFile, data: content, id: string(h[:]), size: size}
 	g.blobs[h] = n
 	return n, nil
 }
