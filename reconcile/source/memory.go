@@ -77,8 +77,6 @@ var (
 	_ fs.ReadFileFS = (*memory)(nil)
 	_ fs.StatFS     = (*memory)(nil)
 	_ fs.ReadLinkFS = (*memory)(nil)
-
-	_ render.ContentFS = (*memory)(nil)
 )
 
 // maxHops bounds the links that one name may pass, as the kernel does.
@@ -196,18 +194,6 @@ func (m *memory) ReadFile(name string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is a directory")}
 	}
 	return bytes.Clone(n.data), nil
-}
-
-// ContentID returns the hash of a file's content, which costs no read: git's
-// own for a revision of git, SHA-256 for a folder. git's is SHA-1, computed here
-// over what was received by a library that detects the known ways to make
-// collisions and gives such files other sums; a server's word is not taken.
-func (m *memory) ContentID(name string) (string, bool) {
-	n, _, err := m.open("stat", name)
-	if err != nil || n.kind != kindFile {
-		return "", false
-	}
-	return n.id, true
 }
 
 // ReadDir lists a folder, sorted by name.
@@ -362,6 +348,14 @@ func (i info) Mode() fs.FileMode {
 func (i info) ModTime() time.Time { return time.Time{} }
 func (i info) IsDir() bool        { return i.node.kind == kindFolder }
 func (i info) Sys() any           { return nil }
+
+// ContentID returns the hash of a file's content: git's own for a revision of
+// git, SHA-256 for a folder. git's is SHA-1, computed here over what was
+// received by a library that detects the known ways to make collisions and
+// gives such files other sums; a server's word is not taken.
+func (i info) ContentID() string { return i.node.id }
+
+var _ render.ContentInfo = info{}
 
 type openFile struct {
 	info

@@ -79,7 +79,7 @@ func TestFilesAreKnownByTheirContent(t *testing.T) {
 	sample(t, r)
 	r.write("jobs/twin.yaml", "a: 1\n")
 	r.commit("two")
-	snapshots := func() map[string]render.ContentFS {
+	snapshots := func() map[string]fs.FS {
 		t.Helper()
 		g, err := newGit(t, GitOptions{URL: r.url(), AllowLocal: true}).Fetch(within10s(t), "")
 		if err != nil {
@@ -89,18 +89,22 @@ func TestFilesAreKnownByTheirContent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return map[string]render.ContentFS{"git": g.FS.(render.ContentFS), "directory": d.FS.(render.ContentFS)}
+		return map[string]fs.FS{"git": g.FS, "directory": d.FS}
 	}
 	before := snapshots()
 	r.write("jobs/a.yaml", "a: 2\n")
 	r.commit("three")
 	for name, now := range snapshots() {
 		old := before[name]
-		id := func(fsys render.ContentFS, file string) string {
+		id := func(fsys fs.FS, file string) string {
 			t.Helper()
-			id, ok := fsys.ContentID(file)
-			if !ok || id == "" {
-				t.Errorf("%s: %s has no ID", name, file)
+			info, err := fs.Stat(fsys, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := info.(render.ContentInfo).ContentID()
+			if (id == "") != info.IsDir() {
+				t.Errorf("%s: %s has the ID %q", name, file, id)
 			}
 			return id
 		}
@@ -113,9 +117,18 @@ func TestFilesAreKnownByTheirContent(t *testing.T) {
 		if id(now, "jobs/up.yaml") != id(now, "jobs/deep/b.yaml") || id(now, "jobs/deep/circle/deep/b.yaml") != id(old, "jobs/deep/b.yaml") {
 			t.Errorf("%s: through a link a file has another ID", name)
 		}
-		for _, file := range []string{"jobs", "gone", "jobs/a.yaml/x", "../x", "", "jobs/gone/b.yaml"} {
-			if id, ok := now.ContentID(file); ok {
-				t.Errorf("%s: %q, which is no file, has the ID %q", name, file, id)
+		id(now, "jobs")
+		entries, err := fs.ReadDir(now, "jobs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			about, err := entry.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if entry.Type() == 0 && about.(render.ContentInfo).ContentID() != id(now, "jobs/"+entry.Name()) {
+				t.Errorf("%s: %s is listed with another ID", name, entry.Name())
 			}
 		}
 	}
