@@ -5,20 +5,23 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"weak"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // Source is the text of a file that objects were read from. It is parsed again
 // when a position is asked for, which is seldom, instead of keeping the nodes
-// of ten thousand objects.
+// of ten thousand objects. What it is parsed to is held only weakly: a warning
+// that is said at every render must not keep the nodes for as long as the
+// object.
 type Source struct {
 	file string
 	data []byte
 	// Shift is added to lines: the text may stand inside another file.
 	shift int
-	once  sync.Once
-	docs  []Document
+	mu    sync.Mutex
+	docs  weak.Pointer[[]Document]
 }
 
 // NewSource returns the source of file. Lines of data are shifted by shift.
@@ -27,11 +30,15 @@ func NewSource(file string, data []byte, shift int) *Source {
 }
 
 func (s *Source) documents() []Document {
-	s.once.Do(func() {
-		// It was parsed before, and nothing but positions depends on it now.
-		s.docs, _ = ReadDocuments(s.file, s.data, DocumentLimits{FileBytes: len(s.data) + 1})
-	})
-	return s.docs
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if docs := s.docs.Value(); docs != nil {
+		return *docs
+	}
+	// It was parsed before, and nothing but positions depends on it now.
+	docs, _ := ReadDocuments(s.file, s.data, DocumentLimits{FileBytes: len(s.data) + 1})
+	s.docs = weak.Make(&docs)
+	return docs
 }
 
 // Fields knows where the fields of one object were written.
