@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -14,17 +13,27 @@ import (
 
 // renderer carries what one Render has read and found so far.
 type renderer struct {
-	fsys     fs.FS
+	tree     fs.FS // as it was given
+	fsys     fs.FS // the same, and what is looked at is traced
 	opts     Options
 	limits   Limits
 	engine   Engine
 	bytes    int64
 	files    map[string]bool
+	order    []string                 // of files, as they were read first
 	claimed  map[string]schema.Origin // files that are no resources, and who says so
-	objects  []schema.Object
+	parts    []*part
+	made     int             // objects so far, those included that are dropped
+	objects  []schema.Object // of all parts, once they are finished
 	warnings []*schema.Problem
 	problems []error
 	full     bool // a limit on the whole was passed: reading stops
+	graphs   map[string]*overlay.Graph
+
+	cache *Cache // may be nil
+	kinds kinds  // of its keys
+	trace *trace
+	ids   *contentIDs
 }
 
 func newRenderer(tree Tree, opts Options) *renderer {
@@ -32,7 +41,15 @@ func newRenderer(tree Tree, opts Options) *renderer {
 	if engine == nil {
 		engine = InProcess{}
 	}
-	return &renderer{fsys: tree.FS, opts: opts, limits: opts.Limits.withDefaults(), engine: engine, files: map[string]bool{}, claimed: map[string]schema.Origin{}}
+	r := &renderer{tree: tree.FS, fsys: tree.FS, opts: opts, limits: opts.Limits.withDefaults(), engine: engine, cache: opts.Cache, trace: &trace{},
+		files: map[string]bool{}, claimed: map[string]schema.Origin{}, graphs: map[string]*overlay.Graph{}}
+	if r.cache != nil {
+		r.cache.begin()
+		r.engine, r.kinds = &remembering{engine: engine, cache: r.cache}, kindsOf(opts, r.limits)
+		r.ids = &contentIDs{tree: tree.FS, most: int64(r.limits.Documents.MaxFileBytes()), computed: map[string]string{}}
+		r.fsys = tracked{tree.FS, r.trace, r.ids}
+	}
+	return r
 }
 
 func (r *renderer) fail(err error) {
@@ -41,14 +58,35 @@ func (r *renderer) fail(err error) {
 	}
 }
 
-func (r *renderer) filesRead() []string { return slices.Sorted(maps.Keys(r.files)) }
+func (r *renderer) note(file string) {
+	if !r.files[file] {
+		r.files[file] = true
+		r.order = append(r.order, file)
+	}
+}
+
+// filesRead sorts the files, which are nearly in order already.
+func (r *renderer) filesRead() []string {
+	slices.Sort(r.order)
+	return r.order
+}
 
 // read returns a file's content within the limits.
 func (r *renderer) read(file string) ([]byte, error) {
+	data, err := r.readNew(file)
+	if err != nil {
+		r.trace.fleeting = true
+		return nil, err
+	}
+	r.trace.read(file, len(data))
+	return data, nil
+}
+
+func (r *renderer) readNew(file string) ([]byte, error) {
 	if r.full {
 		return nil, &schema.Problem{Rule: "R004", Origin: schema.Origin{File: file}, Message: "not read, for a limit was passed before"}
 	}
-	info, err := fs.Stat(r.fsys, file)
+	info, err := fs.Stat(r.tree, file)
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("not a regular file (%s)", info.Mode().Type())
 	}
@@ -64,7 +102,7 @@ func (r *renderer) read(file string) ([]byte, error) {
 			Mend: "Correct the path, or remove a symbolic link that leaves the repository.", Cause: err}
 	}
 	r.bytes += int64(len(data))
-	r.files[file] = true
+	r.note(file)
 	if r.bytes > r.limits.TotalBytes || len(r.files) > r.limits.Files {
 		r.full = true
 		return nil, &schema.Problem{Rule: "R004", Origin: schema.Origin{File: file},
@@ -79,14 +117,17 @@ func (r *renderer) read(file string) ([]byte, error) {
 // built by kustomize and not looked into. Unlike Flux, a kustomization that
 // another one refers to is a base and not built by itself.
 func (r *renderer) root(dir string) {
-	if overlay.FileIn(r.fsys, dir) != "" {
-		if g := r.load(dir); g != nil {
-			r.build(g)
+	if overlay.FileIn(r.tree, dir) != "" {
+		if p := r.load(dir); p.kustomization != nil {
+			r.build(p)
 		}
 		return
 	}
 	w := &walk{renderer: r}
 	w.folder(dir)
+	if len(w.manifests) <= r.limits.Files {
+		r.files, r.order = make(map[string]bool, len(w.manifests)), make([]string, 0, len(w.manifests))
+	}
 	r.kustomizations(w.kustomizations)
 	r.manifests(w.manifests)
 }
@@ -94,109 +135,152 @@ func (r *renderer) root(dir string) {
 // walk gathers what is below a folder, in the order of paths.
 type walk struct {
 	*renderer
-	manifests, kustomizations []string
+	manifests      []source
+	kustomizations []string
 }
 
 func (w *walk) folder(dir string) {
-	entries, err := fs.ReadDir(w.fsys, dir)
+	entries, err := fs.ReadDir(w.tree, dir)
 	if err != nil {
 		w.fail(&schema.Problem{Rule: "R005", Origin: schema.Origin{File: dir}, Message: "cannot read the folder: " + reason(err), Cause: err})
 		return
 	}
 	for _, entry := range entries {
-		name := path.Join(dir, entry.Name())
-		if strings.HasPrefix(entry.Name(), ".") {
-			continue
+		if !strings.HasPrefix(entry.Name(), ".") {
+			w.entry(path.Join(dir, entry.Name()), entry)
 		}
-		info, err := fs.Stat(w.fsys, name)
-		switch {
-		case err != nil && (isManifest(name) || entry.Type()&fs.ModeSymlink != 0):
-			w.fail(&schema.Problem{Rule: "R005", Origin: schema.Origin{File: name}, Message: "cannot read it: " + reason(err),
-				Mend: "Remove a symbolic link that leaves the repository or leads nowhere.", Cause: err})
-		case err != nil:
-		case info.IsDir() && entry.Type()&fs.ModeSymlink != 0:
-			w.warnings = append(w.warnings, &schema.Problem{Rule: "R007", Severity: schema.SeverityWarning, Origin: schema.Origin{File: name},
-				Message: "the folder is a symbolic link and is not looked into", Mend: "Refer to it from a kustomization, or move the files."})
-		case info.IsDir() && overlay.FileIn(w.fsys, name) != "":
+	}
+}
+
+func (w *walk) entry(name string, entry fs.DirEntry) {
+	switch entry.Type() {
+	case 0:
+		w.file(name, entry.Info)
+	case fs.ModeDir:
+		if overlay.FileIn(w.tree, name) != "" {
 			w.kustomizations = append(w.kustomizations, name)
-		case info.IsDir():
-			w.folder(name)
-		case isManifest(name):
-			w.manifests = append(w.manifests, name)
+			return
 		}
+		w.folder(name)
+	default:
+		w.link(name, entry)
+	}
+}
+
+// file takes a file if it is a manifest by its name.
+func (w *walk) file(name string, about func() (fs.FileInfo, error)) {
+	if !isManifest(name) {
+		return
+	}
+	s := source{name: name}
+	if w.cache != nil {
+		if info, err := about(); err == nil {
+			s.id = w.ids.known(name, info)
+		}
+	}
+	w.manifests = append(w.manifests, s)
+}
+
+// link looks at what is neither a file nor a folder by itself.
+func (w *walk) link(name string, entry fs.DirEntry) {
+	info, err := fs.Stat(w.tree, name)
+	switch {
+	case err != nil && (isManifest(name) || entry.Type()&fs.ModeSymlink != 0):
+		w.fail(&schema.Problem{Rule: "R005", Origin: schema.Origin{File: name}, Message: "cannot read it: " + reason(err),
+			Mend: "Remove a symbolic link that leaves the repository or leads nowhere.", Cause: err})
+	case err != nil:
+	case info.IsDir():
+		w.warnings = append(w.warnings, &schema.Problem{Rule: "R007", Severity: schema.SeverityWarning, Origin: schema.Origin{File: name},
+			Message: "the folder is a symbolic link and is not looked into", Mend: "Refer to it from a kustomization, or move the files."})
+	default:
+		w.file(name, func() (fs.FileInfo, error) { return info, nil })
 	}
 }
 
 // kustomizations builds those folders that no other one refers to, and claims
 // the files that they use.
 func (r *renderer) kustomizations(dirs []string) {
-	var graphs []*overlay.Graph
+	var walked []*part
 	used := map[string]bool{}
 	for _, dir := range dirs {
-		g := r.load(dir)
-		if g == nil {
+		p := r.load(dir)
+		k := p.kustomization
+		if k == nil {
 			continue
 		}
-		graphs = append(graphs, g)
-		for _, d := range g.Folders[1:] {
+		walked = append(walked, p)
+		for _, d := range k.folders[1:] {
 			used[d] = true
 		}
-		for _, f := range g.Files {
+		for _, f := range k.files {
 			r.claimed[f.Path] = f.Origin
 		}
 	}
-	for _, g := range graphs {
-		switch dir := g.Folders[0]; {
-		case used[dir]:
-		case g.Component:
-			r.warnings = append(r.warnings, &schema.Problem{Rule: "R058", Severity: schema.SeverityWarning, Origin: schema.Origin{File: g.File},
+	for _, p := range walked {
+		switch k := p.kustomization; {
+		case used[k.folders[0]]:
+		case k.component:
+			r.warnings = append(r.warnings, &schema.Problem{Rule: "R058", Severity: schema.SeverityWarning, Origin: schema.Origin{File: k.file},
 				Message: "no kustomization uses this component", Mend: "Name it under `components` of one, or remove it."})
 		default:
-			r.build(g)
+			r.build(p)
 		}
 	}
 }
 
-func (r *renderer) load(dir string) *overlay.Graph {
-	g, err := overlay.Load(r.fsys, dir, r.read)
-	r.fail(err)
-	if err != nil {
+// load walks the kustomization of a folder; the part has none if it cannot be
+// used.
+func (r *renderer) load(dir string) *part {
+	p := r.part(r.kinds.walk, r.source(overlay.FileIn(r.tree, dir)), func(p *part) error {
+		g, err := overlay.Load(r.fsys, dir, r.read)
+		if err != nil {
+			return err
+		}
+		r.graphs[dir] = g
+		p.kustomization = &kustomization{file: g.File, folders: g.Folders, files: g.Files, component: g.Component}
 		return nil
-	}
-	return g
+	})
+	r.add(p)
+	return p
 }
 
-func (r *renderer) build(g *overlay.Graph) {
-	objects, warnings, err := g.Build(overlay.Options{Resources: r.resources, Read: r.read, Run: r.engine.Overlay, Time: r.limits.OverlayTime})
-	r.fail(err)
-	r.warnings = append(r.warnings, warnings...)
-	r.objects = append(r.objects, objects...)
+// build builds the kustomization that was walked.
+func (r *renderer) build(walked *part) {
+	k := walked.kustomization
+	r.add(r.part(r.kinds.build, r.source(k.file), func(p *part) error {
+		for _, l := range walked.looks {
+			r.trace.look(l.name, l.seen)
+		}
+		g := r.graphs[k.folders[0]]
+		if g == nil {
+			// The walk was remembered. Its files are counted already.
+			var err error
+			if g, err = overlay.Load(r.fsys, k.folders[0], func(file string) ([]byte, error) { return fs.ReadFile(r.fsys, file) }); err != nil {
+				return err
+			}
+		}
+		objects, warnings, err := g.Build(overlay.Options{Resources: r.resources, Read: r.read, Run: r.engine.Overlay, Time: r.limits.OverlayTime})
+		r.warnings = append(r.warnings, warnings...)
+		p.objects = objects
+		return err
+	}))
 }
 
 // manifests reads files that no kustomization uses. Expansions are carried out
 // first, for the files that they name are no resources.
-func (r *renderer) manifests(files []string) {
-	type result struct {
-		file    string
-		objects []schema.Object
-		err     error
-	}
-	var results []result
-	for _, file := range files {
-		if _, ok := r.claimed[file]; ok {
-			continue
+func (r *renderer) manifests(files []source) {
+	parts := make([]*part, len(files))
+	for i, file := range files {
+		if _, ok := r.claimed[file.name]; !ok {
+			parts[i] = r.part(r.kinds.manifest, file, func(p *part) (err error) {
+				p.objects, err = r.resources(file.name)
+				return err
+			})
 		}
-		objects, err := r.resources(file)
-		results = append(results, result{file, objects, err})
 	}
-	for _, res := range results {
-		if _, ok := r.claimed[res.file]; ok {
-			continue
-		}
-		r.fail(res.err)
-		r.objects = append(r.objects, res.objects...)
-		if len(r.objects) > r.limits.Objects {
-			r.full = true
+	for i, p := range parts {
+		if _, ok := r.claimed[files[i].name]; !ok {
+			r.add(p)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -10,26 +11,42 @@ import (
 
 // finish makes of the objects as written the objects as they are applied, and
 // checks what no later stage could tell the user as well.
-func (r *renderer) finish() {
-	kept := r.objects[:0]
-	for _, o := range r.objects {
+func (p *part) finish(namespace string) {
+	p.made = len(p.objects)
+	kept := p.objects[:0]
+	p.hashes = make([]uint64, 0, len(p.objects))
+	for _, o := range p.objects {
 		f := finisher{object: o}
 		f.run()
 		good := f.identified
-		for _, p := range f.problems {
-			if p.Severity == schema.SeverityWarning {
-				r.warnings = append(r.warnings, p)
+		for _, problem := range f.problems {
+			if problem.Severity == schema.SeverityWarning {
+				p.checked.warnings = append(p.checked.warnings, problem)
 				continue
 			}
-			r.fail(p)
+			p.checked.problems = append(p.checked.problems, problem)
 			good = false
 		}
 		if good {
 			kept = append(kept, o)
+			p.hashes = append(p.hashes, maphash.Comparable(hashSeed, keyIn(o, namespace)))
 		}
 	}
-	r.objects = kept
-	r.duplicates()
+	p.objects = kept
+}
+
+// finish says what was found in single objects, and checks what concerns all
+// of them together.
+func (r *renderer) finish() {
+	count := 0
+	for _, p := range r.parts {
+		count += len(p.objects)
+		r.warnings = append(r.warnings, p.checked.copies()...)
+		for _, err := range p.checked.problems {
+			r.fail(ownCopy(err))
+		}
+	}
+	r.unique(count)
 	if len(r.objects) > r.limits.Objects {
 		r.fail(&schema.Problem{Rule: "R004", Origin: schema.Origin{File: r.objects[r.limits.Objects].Origin.File},
 			Message: fmt.Sprintf("the folder makes %d objects; at most %d are made", len(r.objects), r.limits.Objects), Mend: "Render a smaller folder, or raise the limit."})
@@ -37,31 +54,56 @@ func (r *renderer) finish() {
 	}
 }
 
-func (r *renderer) duplicates() {
-	first := make(map[schema.Key]schema.Origin, len(r.objects))
-	kept := r.objects[:0]
-	for _, o := range r.objects {
-		key := o.Key()
-		if key.Namespace == "" {
-			key.Namespace = r.opts.Namespace
-		}
-		other, twice := first[key]
-		if !twice {
-			first[key] = o.Origin
-			kept = append(kept, o)
-			continue
-		}
-		if other.Item > 0 && other.File == o.Origin.File && other.Template == o.Origin.Template && other.Item != o.Origin.Item {
-			continue // said by the Expansion
-		}
-		name := o.Key()
-		message := "the object is there twice, first at " + other.String()
-		if other.Overlay != o.Origin.Overlay && other.Overlay != "" && o.Origin.Overlay != "" {
-			message = fmt.Sprintf("both %s and %s make the object", other.Overlay, o.Origin.Overlay)
-		}
-		r.fail(&schema.Problem{Rule: "R012", Origin: o.Origin, Object: &name, Message: message, Mend: "Remove one of them, or render one overlay only."})
+// hashSeed is that of the hashes of keys.
+var hashSeed = maphash.MakeSeed()
+
+// keyIn is the key of o in a cluster where namespace is that of objects which
+// name none.
+func keyIn(o schema.Object, namespace string) schema.Key {
+	key := o.Key()
+	if key.Namespace == "" {
+		key.Namespace = namespace
 	}
-	r.objects = kept
+	return key
+}
+
+// unique takes the objects of all parts, count in number, and reports those
+// that are there twice. Keys are compared only where their hashes are equal.
+func (r *renderer) unique(count int) {
+	r.objects = make([]schema.Object, 0, count)
+	first := make(map[uint64]int, count)
+	for _, p := range r.parts {
+		for i, o := range p.objects {
+			at, seen := first[p.hashes[i]]
+			if !seen {
+				first[p.hashes[i]] = len(r.objects)
+				r.objects = append(r.objects, o)
+				continue
+			}
+			key := keyIn(o, r.opts.Namespace)
+			if keyIn(r.objects[at], r.opts.Namespace) != key {
+				at = slices.IndexFunc(r.objects, func(other schema.Object) bool { return keyIn(other, r.opts.Namespace) == key })
+			}
+			if at < 0 {
+				r.objects = append(r.objects, o)
+				continue
+			}
+			r.duplicate(r.objects[at].Origin, o)
+		}
+	}
+}
+
+// duplicate reports o, whose key an object of the origin other has already.
+func (r *renderer) duplicate(other schema.Origin, o schema.Object) {
+	if other.Item > 0 && other.File == o.Origin.File && other.Template == o.Origin.Template && other.Item != o.Origin.Item {
+		return // said by the Expansion
+	}
+	message := "the object is there twice, first at " + other.String()
+	if other.Overlay != o.Origin.Overlay && other.Overlay != "" && o.Origin.Overlay != "" {
+		message = fmt.Sprintf("both %s and %s make the object", other.Overlay, o.Origin.Overlay)
+	}
+	key := o.Key()
+	r.fail(&schema.Problem{Rule: "R012", Origin: o.Origin, Object: &key, Message: message, Mend: "Remove one of them, or render one overlay only."})
 }
 
 // finisher works on one object.

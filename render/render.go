@@ -53,6 +53,11 @@ type Options struct {
 	Limits Limits
 	// Engine runs templates and kustomize; [InProcess] by default.
 	Engine Engine
+	// Cache, if set, has what earlier renders of the same repository made, and
+	// is given what this one makes. It changes no result, only its cost.
+	// Objects that came out of a render with a Cache come out of later ones,
+	// too: whoever wants to change one works on a DeepCopy.
+	Cache *Cache
 }
 
 // Result is what a tree asks for.

@@ -24,12 +24,13 @@ type Tree struct {
 	Path string
 }
 
-// ContentFS is a file system that knows its files by their content. The FS of
-// a Tree that is one spares a [Cache] from reading what has not changed.
-type ContentFS interface {
-	fs.FS
-	// ContentID returns a name for the content of a file, such as its hash:
-	// files of one ID have the same bytes, in whatever tree. It is false for
-	// what is no file, or cannot be read.
-	ContentID(name string) (id string, ok bool)
+// ContentInfo is an [fs.FileInfo] that knows the content of its file. A Tree
+// whose FS gives them, by Stat and in listings, spares a [Cache] from reading
+// what has not changed.
+type ContentInfo interface {
+	fs.FileInfo
+	// ContentID returns a name for the content of a regular file, such as its
+	// hash: files of one ID have the same bytes, in whatever tree. It is empty
+	// if that is not known.
+	ContentID() string
 }
