@@ -143,7 +143,7 @@ func (d *drawn) fs() fs.FS {
 
 func (d *drawn) options() Options {
 	var o Options
-	switch d.r.IntN(12) {
+	switch d.r.IntN(14) {
 	case 0:
 		o.Limits.Objects = 1 + d.r.IntN(8)
 	case 1:
@@ -160,6 +160,10 @@ func (d *drawn) options() Options {
 		o.Limits.TemplateBytes = 100 + d.r.IntN(300)
 	case 7:
 		o.Namespace = "batch"
+	case 8:
+		o.Limits.RenderedBytes = int64(100 + d.r.IntN(1000))
+	case 9:
+		o.Limits.Documents.Documents = 1
 	}
 	return o
 }

@@ -544,3 +544,31 @@ func TestARunOnAFileThatCannotBeReadIsNotRemembered(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatTemplatesMakeIsBoundedInBytes has two Expansions of gigabytes in few
+// objects; both are refused before their objects are made.
+func TestWhatTemplatesMakeIsBoundedInBytes(t *testing.T) {
+	large := strings.Repeat("x", 400_000)
+	for name, files := range map[string]map[string]string{
+		"many items of a large template": {
+			"all.yaml":  expansion + "  template: tmpl.yaml\n  parameters: {matrix: {I: {range: {from: 1, to: 40000}}}}\n",
+			"tmpl.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: c$I}, data: {a: " + large + "}}",
+		},
+		"a large parameter in many places": {
+			"all.yaml": expansion + "  inline: '{apiVersion: v1, kind: ConfigMap, metadata: {name: c$I}, data: {a: \"" + strings.Repeat("$LARGE", 20) + "\"}}'\n" +
+				"  parameters: {matrix: {I: {range: {from: 1, to: 1000}}, LARGE: [" + large + "]}}\n",
+		},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		result, err := Render(Tree{FS: mapFS(files), Path: "."}, Options{})
+		runtime.ReadMemStats(&after)
+		problems := schema.Problems(err)
+		if len(result.Objects) != 0 || len(problems) != 1 || !strings.Contains(problems[0].Message, "more than 268435456 bytes") {
+			t.Errorf("%s: %d objects, %d problems", name, len(result.Objects), len(problems))
+		}
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 128<<20 {
+			t.Errorf("%s: %d MiB were allocated", name, allocated>>20)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type renderer struct {
 	limits   Limits
 	engine   Engine
 	bytes    int64
+	rendered int64 // bytes that templates made
 	files    map[string]bool
 	order    []string                 // of files, as they were read first
 	claimed  map[string]schema.Origin // files that are no resources, and who says so

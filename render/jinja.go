@@ -35,8 +35,10 @@ func (r *renderer) jinja(t jinjaTemplate, item *expand.Item) ([]schema.Object, e
 	if err != nil {
 		return nil, inTemplate(err, origin, item)
 	}
-	objects, err := r.rendered(t, out.Text, origin)
-	return objects, err
+	if err := r.produce(int64(len(out.Text)), t.origin); err != nil {
+		return nil, err
+	}
+	return r.parse(t, out.Text, origin)
 }
 
 // included returns a file that a template includes, imports or extends.
@@ -61,9 +63,9 @@ func inTemplate(err error, origin schema.Origin, item *expand.Item) error {
 	return err
 }
 
-// rendered reads what a template wrote. Lines there are not lines of the
+// parse reads what a template wrote. Lines there are not lines of the
 // template, so a fault shows the text instead.
-func (r *renderer) rendered(t jinjaTemplate, text string, origin schema.Origin) ([]schema.Object, error) {
+func (r *renderer) parse(t jinjaTemplate, text string, origin schema.Origin) ([]schema.Object, error) {
 	limits := r.limits.Documents
 	limits.FileBytes = max(limits.MaxFileBytes(), r.limits.TemplateBytes)
 	documents, err := schema.ReadDocuments(t.file, []byte(text), limits)
@@ -81,9 +83,8 @@ func (r *renderer) rendered(t jinjaTemplate, text string, origin schema.Origin) 
 		}
 		problems = append(problems, excerpt(err, text, origin))
 		for _, o := range made {
-			if version := o.GetAPIVersion(); strings.HasPrefix(version, "rota.dev/") {
-				problems = append(problems, &schema.Problem{Rule: "R017", Origin: origin,
-					Message: fmt.Sprintf("the template renders to a %s of %s; rota's own documents are not templated", o.GetKind(), version), Mend: "Write the document out."})
+			if p := templated(o); p != nil {
+				problems = append(problems, p)
 				continue
 			}
 			objects = append(objects, o)

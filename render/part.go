@@ -30,6 +30,8 @@ type part struct {
 	// files were read, each listed once; bytes counts every time.
 	files []string
 	bytes int64
+	// rendered is how many bytes templates made.
+	rendered int64
 	// looks are what else of the tree it depends on.
 	looks []look
 }
@@ -58,7 +60,9 @@ type trace struct {
 	main  string
 	files []string
 	bytes int64
-	looks map[string]string
+	// rendered is how many bytes templates made.
+	rendered int64
+	looks    map[string]string
 	// fleeting is set when the part depends on something that cannot be
 	// looked up again.
 	fleeting bool
@@ -245,6 +249,7 @@ func (r *renderer) fill(main string, fill func(*part) error) *part {
 		r.trace.fleeting = true
 	}
 	p.files, p.bytes = distinct(r.trace.files), r.trace.bytes
+	p.rendered = r.trace.rendered
 	if len(r.claimed) > 0 {
 		p.claimed = r.claimed
 	}
@@ -358,7 +363,7 @@ func (r *renderer) unchanged(p *part) bool {
 // charge counts the files of p as if they had been read. It is false if that
 // would pass a limit: they are then read, up to where the limit is.
 func (r *renderer) charge(p *part) bool {
-	if r.bytes+p.bytes > r.limits.TotalBytes {
+	if r.bytes+p.bytes > r.limits.TotalBytes || r.rendered+p.rendered > r.limits.RenderedBytes {
 		return false
 	}
 	if len(r.files)+len(p.files) > r.limits.Files {
@@ -372,7 +377,7 @@ func (r *renderer) charge(p *part) bool {
 			return false
 		}
 	}
-	r.bytes += p.bytes
+	r.bytes, r.rendered = r.bytes+p.bytes, r.rendered+p.rendered
 	for _, file := range p.files {
 		r.note(file)
 	}

@@ -26,7 +26,10 @@ type Limits struct {
 	Items int
 	// TemplateBytes is the output of one Jinja template; 16 MiB by default.
 	TemplateBytes int
-	// TemplateTime is how long one Jinja template may run; 10 s by default.
+	// RenderedBytes is what the templates of one render make in all, placeholders
+	// filled in; 256 MiB by default.
+	RenderedBytes int64
+	// TemplateTime is how long one Jinja template may run; 5 s by default.
 	TemplateTime time.Duration
 	// OverlayTime is how long one kustomization may build; 2 min by default.
 	OverlayTime time.Duration
@@ -38,7 +41,8 @@ func (l Limits) withDefaults() Limits {
 	l.Objects = cmp.Or(l.Objects, 50_000)
 	l.Items = cmp.Or(l.Items, 50_000)
 	l.TemplateBytes = cmp.Or(l.TemplateBytes, 16<<20)
-	l.TemplateTime = cmp.Or(l.TemplateTime, 10*time.Second)
+	l.RenderedBytes = cmp.Or(l.RenderedBytes, 256<<20)
+	l.TemplateTime = cmp.Or(l.TemplateTime, 5*time.Second)
 	l.OverlayTime = cmp.Or(l.OverlayTime, 2*time.Minute)
 	return l
 }

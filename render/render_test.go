@@ -90,6 +90,10 @@ func repository(t *testing.T, archive *txtar.Archive) (Tree, Options) {
 			fmt.Sscan(value, &opts.Limits.Documents.FileBytes)
 		case "nesting":
 			fmt.Sscan(value, &opts.Limits.Documents.Nesting)
+		case "documents":
+			fmt.Sscan(value, &opts.Limits.Documents.Documents)
+		case "rendered":
+			fmt.Sscan(value, &opts.Limits.RenderedBytes)
 		case "template":
 			fmt.Sscan(value, &opts.Limits.TemplateBytes)
 		}

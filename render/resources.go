@@ -145,12 +145,15 @@ func notAnObject(origin schema.Origin, message string) error {
 
 // claim notes the files that an Expansion names, which are then no resources.
 func (r *renderer) claim(e schema.Expansion) {
-	dir := path.Dir(e.Origin.File)
-	if e.Spec.Template != "" {
-		r.claimed[path.Join(dir, e.Spec.Template)] = e.Origin
+	names := []string{e.Spec.Template}
+	if p := e.Spec.Parameters; p != nil {
+		names = append(names, p.File)
 	}
-	if p := e.Spec.Parameters; p != nil && p.File != "" {
-		r.claimed[path.Join(dir, p.File)] = e.Origin
+	for _, name := range names {
+		// One that names its own file is a mistake, which must be said.
+		if file := path.Join(path.Dir(e.Origin.File), name); name != "" && file != e.Origin.File {
+			r.claimed[file] = e.Origin
+		}
 	}
 }
 
@@ -158,6 +161,11 @@ func (r *renderer) claim(e schema.Expansion) {
 func (r *renderer) beside(origin schema.Origin, field, name string) (file string, data []byte, err error) {
 	file = path.Join(path.Dir(origin.File), name)
 	problem := &schema.Problem{Rule: "R030", Origin: origin, Field: field}
+	if file == origin.File {
+		problem.Message = fmt.Sprintf("%q is the file that the Expansion stands in", name)
+		problem.Mend = "Move what it names into a file of its own, or write the template under spec.inline."
+		return file, nil, problem
+	}
 	if path.IsAbs(name) || !fs.ValidPath(file) {
 		problem.Message = fmt.Sprintf("%q leads out of the repository", name)
 		problem.Mend = "Name a file inside the repository, relative to this one."
@@ -231,6 +239,9 @@ func (r *renderer) expandYAML(template jinjaTemplate, names []string, items []ex
 		return nil, &schema.Problem{Rule: "R004", Origin: template.origin, Message: fmt.Sprintf("the Expansion makes %d objects; at most %d are made", total, r.limits.Objects),
 			Mend: "Use fewer items."}
 	}
+	if err := r.fits(compiled, items, template); err != nil {
+		return nil, err
+	}
 	source := schema.NewSource(template.file, []byte(template.text), template.line)
 	objects := make([]schema.Object, 0, len(items)*len(documents))
 	var problems []error
@@ -246,12 +257,52 @@ func (r *renderer) expandYAML(template jinjaTemplate, names []string, items []ex
 		}
 		for _, d := range made {
 			flat, err := flatten(d.Content, nil, itemOrigin(template, item, d.Line), source.Fields(d.Index, true))
-			objects = append(objects, flat...)
+			for _, o := range flat {
+				if p := templated(o); p != nil {
+					problems = append(problems, p)
+					continue
+				}
+				objects = append(objects, o)
+			}
 			problems = append(problems, err)
 		}
 	}
 	problems = append(problems, sameNames(objects))
 	return objects, errors.Join(problems...)
+}
+
+// templated is the problem of an object that a template made and that is one
+// of rota's own documents.
+func templated(o schema.Object) error {
+	version := o.GetAPIVersion()
+	if !strings.HasPrefix(version, "rota.dev/") {
+		return nil
+	}
+	return &schema.Problem{Rule: "R017", Origin: o.Origin,
+		Message: fmt.Sprintf("the template renders to a %s of %s; rota's own documents are not templated", o.GetKind(), version), Mend: "Write the document out."}
+}
+
+// fits charges what the items will make of a template, before any of it is
+// made.
+func (r *renderer) fits(compiled *expand.Template, items []expand.Item, template jinjaTemplate) error {
+	for _, item := range items {
+		if err := r.produce(compiled.Size(item.Values), template.origin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// produce counts bytes that a template makes.
+func (r *renderer) produce(bytes int64, origin schema.Origin) error {
+	r.rendered += bytes
+	r.trace.rendered += bytes
+	if r.rendered <= r.limits.RenderedBytes {
+		return nil
+	}
+	r.trace.fleeting = true
+	return &schema.Problem{Rule: "R004", Origin: origin, Message: fmt.Sprintf("templates make more than %d bytes in all", r.limits.RenderedBytes),
+		Mend: "Use fewer items or shorter parameters, or raise the limit renderedBytes."}
 }
 
 func itemOrigin(template jinjaTemplate, item expand.Item, line int) schema.Origin {

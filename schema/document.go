@@ -23,6 +23,9 @@ type DocumentLimits struct {
 	// AliasNodes is how many nodes the aliases of one document may add when
 	// they are followed; 100,000 by default. It stops alias bombs.
 	AliasNodes int
+	// Documents is how many documents a file may have, empty ones included;
+	// 50,000 by default.
+	Documents int
 }
 
 func (l DocumentLimits) withDefaults() DocumentLimits {
@@ -34,6 +37,9 @@ func (l DocumentLimits) withDefaults() DocumentLimits {
 	}
 	if l.AliasNodes == 0 {
 		l.AliasNodes = 100_000
+	}
+	if l.Documents == 0 {
+		l.Documents = 50_000
 	}
 	return l
 }
@@ -73,7 +79,7 @@ func ReadDocuments(file string, data []byte, limits DocumentLimits) ([]Document,
 	}
 	var documents []Document
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
+	for count := 0; ; count++ {
 		var root yaml.Node
 		err := decoder.Decode(&root)
 		if errors.Is(err, io.EOF) {
@@ -81,6 +87,10 @@ func ReadDocuments(file string, data []byte, limits DocumentLimits) ([]Document,
 		}
 		if err != nil {
 			return documents, syntaxProblem(file, data, err)
+		}
+		if count == limits.Documents {
+			return nil, &Problem{Rule: "R004", Origin: NodeOrigin(file, &root),
+				Message: fmt.Sprintf("the file has more than %d documents", limits.Documents), Mend: "Split the file, or use an Expansion."}
 		}
 		if len(root.Content) == 0 || isEmptyScalar(root.Content[0]) {
 			continue

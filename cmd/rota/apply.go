@@ -11,6 +11,7 @@ import (
 	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/reconcile/status"
+	"rota.dev/rota/render"
 	"rota.dev/rota/schema"
 )
 
@@ -63,7 +64,7 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	if err != nil {
 		return broken(err)
 	}
-	objects, warnings, err := renderTree(tree)
+	objects, warnings, err := renderTree(tree, render.Options{})
 	warn(c, warnings)
 	if err != nil {
 		return broken(err)

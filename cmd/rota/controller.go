@@ -84,7 +84,12 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 	})
 	defer set.Close()
 	embedded := s.Spec.Scheduler == schema.SchedulerEmbedded
-	loop := reconcile.NewLoop(l.source, renderTree, set, records{set}, reconcile.Options{
+	// A commit touches few files; what the others became is kept.
+	cache := render.NewCache(0)
+	renders := func(tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
+		return renderTree(tree, render.Options{Cache: cache})
+	}
+	loop := reconcile.NewLoop(l.source, renders, set, records{set}, reconcile.Options{
 		Plan: plan.Options{
 			Sync: s.Metadata.Name, SetID: set.ID(), EmbeddedScheduler: embedded,
 			ReportDrift: s.Spec.Drift == schema.DriftReport, ForceConflicts: s.Spec.Apply.ForceConflicts,

@@ -85,13 +85,13 @@ func (r *repository) objects(ctx context.Context) ([]schema.Object, []*schema.Pr
 	if err != nil {
 		return nil, nil, err
 	}
-	return renderTree(tree)
+	return renderTree(tree, render.Options{})
 }
 
 // renderTree renders tree and validates what comes of it. The warnings are
 // returned with the objects; every error is a *schema.Problem.
-func renderTree(tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
-	result, err := render.Render(tree, render.Options{})
+func renderTree(tree render.Tree, o render.Options) ([]schema.Object, []*schema.Problem, error) {
+	result, err := render.Render(tree, o)
 	warnings := result.Warnings
 	var faults []error
 	if err != nil {

@@ -22,6 +22,10 @@ import (
 type Template struct {
 	documents []node
 	names     []string
+	// fixed is the bytes of the texts that stay, uses how often each parameter
+	// is put in.
+	fixed int64
+	uses  []int64
 }
 
 // node is one value of a compiled template. Exactly one of fixed, parts, list
@@ -60,10 +64,13 @@ func Compile(documents []schema.Document, names []string) (*Template, []*schema.
 	for i, name := range names {
 		c.index[name] = i
 	}
-	t := &Template{names: names}
+	t := &Template{names: names, uses: make([]int64, len(names))}
 	for _, d := range documents {
 		c.file = d.File
 		t.documents = append(t.documents, c.compile(d.Node, nil, ""))
+	}
+	for i := range t.documents {
+		t.measure(&t.documents[i])
 	}
 	for i, name := range names {
 		if !c.used[i] {
@@ -198,6 +205,43 @@ func (t *Template) Expand(values []schema.Value) ([]Expanded, error) {
 		out[i] = Expanded{Content: e.value(d), Line: d.at.Line, Index: i}
 	}
 	return out, errors.Join(e.problems...)
+}
+
+// Size returns how many bytes of text the documents have with the values of one
+// item in them, without making them.
+func (t *Template) Size(values []schema.Value) int64 {
+	size := t.fixed
+	for i, v := range values {
+		size += t.uses[i] * int64(len(v.Text))
+	}
+	return size
+}
+
+// measure adds what n has for certain, and what parameters it takes, to t.
+func (t *Template) measure(n *node) {
+	t.parts(n.parts)
+	if text, ok := n.fixed.(string); ok {
+		t.fixed += int64(len(text))
+	}
+	for i := range n.list {
+		t.measure(&n.list[i])
+	}
+	for i := range n.entries {
+		e := &n.entries[i]
+		t.fixed += int64(len(e.name))
+		t.parts(e.parts)
+		t.measure(&e.value)
+	}
+}
+
+func (t *Template) parts(parts []part) {
+	for _, p := range parts {
+		if p.parameter < 0 {
+			t.fixed += int64(len(p.text))
+		} else {
+			t.uses[p.parameter]++
+		}
+	}
 }
 
 type expander struct {
