@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -66,8 +63,6 @@ func NodeOrigin(file string, node *yaml.Node) Origin {
 	return Origin{File: file, Line: node.Line, Column: node.Column}
 }
 
-var yamlErrorLine = regexp.MustCompile(`^yaml: (?:(?:unmarshal errors:\s*)?line (\d+): )?(.*)$`)
-
 // ReadDocuments parses data, YAML or JSON, into its documents. Empty documents
 // and documents of comments only are left out. A failure is a [*Problem] with
 // the line; documents before it are returned as well. File is used for
@@ -105,42 +100,6 @@ func ReadDocuments(file string, data []byte, limits DocumentLimits) ([]Document,
 
 func isEmptyScalar(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Style == 0 && n.Tag == "!!null" && n.Anchor == ""
-}
-
-func syntaxProblem(file string, data []byte, err error) *Problem {
-	origin := Origin{File: file}
-	message := err.Error()
-	if m := yamlErrorLine.FindStringSubmatch(message); m != nil {
-		message = m[2]
-		origin.Line, _ = strconv.Atoi(m[1])
-		// The library counts lines from 1 for its scanner and from 0 for its
-		// parser, whose errors begin like this.
-		if strings.HasPrefix(message, "did not find expected") {
-			origin.Line = min(origin.Line+1, 1+bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n")))
-		}
-	}
-	mend := "Correct the indentation or the quoting near this line."
-	if line := lineOf(data, origin.Line); strings.Contains(line, "\t") {
-		mend = "Indent with spaces; YAML forbids tabs."
-	} else if strings.Contains(line, "{{") || strings.Contains(line, "{%") {
-		mend = "This looks like a Jinja template: name the file *.yaml.jinja2."
-	}
-	return &Problem{Rule: "R001", Origin: origin, Message: "cannot read YAML: " + message, Mend: mend, Cause: err}
-}
-
-func lineOf(data []byte, line int) string {
-	if line < 1 {
-		return ""
-	}
-	for range line - 1 {
-		i := bytes.IndexByte(data, '\n')
-		if i < 0 {
-			return ""
-		}
-		data = data[i+1:]
-	}
-	first, _, _ := bytes.Cut(data, []byte("\n"))
-	return string(first)
 }
 
 // shape is the size of a node with its aliases followed.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	kubejson "sigs.k8s.io/json"
@@ -86,10 +87,10 @@ func TestFaultsHavePositions(t *testing.T) {
 		"a: 1\nb: 2\na: 3":            "a.yaml:3:1",
 		"a:\n  - x\n  - {b: 1, b: 2}": "a.yaml:3:12",
 		"a: .inf":                     "a.yaml:1:4",
-		"a: [1, 2":                    "a.yaml:1",
-		"a: *nope":                    "a.yaml",
+		"a: [1, 2":                    "a.yaml:1:4",
+		"a: *nope":                    "a.yaml:1:4",
 		"x: &a [*a]":                  "a.yaml:1:8",
-		"a:\n\tb: 1":                  "a.yaml:2",
+		"a:\n\tb: 1":                  "a.yaml:2:1",
 		"[a]: 1":                      "a.yaml:1:1",
 		"~: 1":                        "a.yaml:1:1",
 		"a: !!int x":                  "a.yaml:1:4",
@@ -134,6 +135,9 @@ func FuzzReadDocuments(f *testing.F) {
 		for _, p := range Problems(err) {
 			if p.Rule == "" {
 				t.Errorf("an error without a rule: %v", p)
+			}
+			if o := p.Origin; o.Line > 2+strings.Count(text, "\n")+strings.Count(text, "\r") && utf8.ValidString(text) || o.Column > 0 && o.Line == 0 {
+				t.Errorf("a position that does not exist: %v", p)
 			}
 		}
 		if len(documents) != 1 || err != nil {

@@ -30,7 +30,7 @@ func Explain(id string) (Rule, bool) {
 }
 
 var documentRules = []Rule{
-	{"R001", "YAML or JSON that cannot be read", "The file breaks the syntax of YAML, so nothing in it can be trusted. The line is where the reader noticed; the cause is often an indentation, a missing quote or a tab on that line or the one before. A file with {{ or {% is a Jinja template and must be named so, such as job.yaml.jinja2."},
+	{"R001", "YAML or JSON that cannot be read", "The file breaks the syntax of YAML, so nothing in it can be trusted. The place is where the fault was probably made: where a quote or a brace was opened that is never closed, where a tab or the number of spaces is wrong, where a value needs quotes. A file with {{ or {% is a Jinja template and must be named so, such as job.yaml.jinja2."},
 	{"R002", "Key that is there twice", "YAML forbids a key twice in one mapping, and readers that tolerate it take the last one without a word. Remove one of the two."},
 	{"R003", "YAML value that Kubernetes cannot store", "The value has a form that JSON, and so the API server, does not know: not-a-number, an infinite number, a key that is no text, an alias inside its own anchor. Readers of YAML may also differ on it. Quote the value, or write it out."},
 	{"R004", "Limit passed", "Reading is bounded, so that a broken or hostile repository cannot exhaust memory or time. The message names the limit: bytes, files, objects, items, nesting, aliases, template output or time. Make the input smaller, or raise the limit where it can be set."},

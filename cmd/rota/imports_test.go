@@ -47,6 +47,7 @@ var outside = []struct {
 	{"github.com/go-git/go-git", []string{"reconcile/source", "cmd/rota"}, "git is the source's business; the demo makes a repository"},
 	{"k8s.io/client-go/dynamic", []string{"reconcile/cluster"}, "one package talks to the cluster"},
 	{"k8s.io/client-go/kubernetes", []string{"reconcile/cluster", "cmd/rota"}, "one package writes to the cluster; the demo plays the user"},
+	{"go.yaml.in/yaml/v4", []string{"schema"}, "it explains what v3 refuses, and accepts nothing"},
 	{"github.com/nikolalohinski/gonja", []string{"render/expand"}, "Jinja stays behind the adapter"},
 }
 
@@ -70,6 +71,7 @@ var reasons = map[string]string{
 	"github.com/skeema/knownhosts":             "known_hosts with the algorithms each host offers",
 	"github.com/spf13/cobra":                   "the command line, as kubectl's",
 	"go.yaml.in/yaml/v3":                       "YAML nodes with positions",
+	"go.yaml.in/yaml/v4":                       "exact places of what v3 cannot read; v3 stays the reader, for kustomize and kubectl are built on it",
 	"github.com/go-logr/logr":                  "client-go's logger, which we hand it",
 	"sigs.k8s.io/json":                         "decodes as the API server does, in tests",
 	"golang.org/x/crypto":                      "ssh keys and known_hosts",
