@@ -2,12 +2,12 @@ package schema
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"reflect"
 )
 
 // APIVersion is the version of rota's own documents.
@@ -128,6 +128,9 @@ func (r Range) Len() int {
 // ParameterName is the form of a parameter's name: that of a shell variable.
 var ParameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// parameterFile is the form of a file that parameters are read from.
+var parameterFile = regexp.MustCompile(`\.(csv|json|ya?ml|CSV|JSON|YA?ML)$`)
+
 // DecodeExpansion reads an Expansion strictly: unknown fields, wrong types and
 // contradictions are problems with their position, all joined.
 func DecodeExpansion(d Document) (Expansion, error) {
@@ -148,12 +151,12 @@ func (e *Expansion) check(s *strict) {
 	if e.APIVersion != APIVersion {
 		s.failAt("R021", "apiVersion", fmt.Sprintf("this version of rota knows %s only", APIVersion), "Write apiVersion: "+APIVersion+".")
 	}
-	switch {
-	case s.at["spec"] == nil:
+	switch template, inline := s.given("spec.template"), s.given("spec.inline"); {
+	case !s.given("spec"):
 		s.failAt("R020", "spec", "the Expansion has no spec", "Add spec.template and spec.parameters.")
-	case e.Spec.Template == "" && e.Spec.Inline == "":
+	case !template && !inline:
 		s.failAt("R020", "spec", "the Expansion names no template", "Set spec.template to a file, or write it under spec.inline.")
-	case e.Spec.Template != "" && e.Spec.Inline != "":
+	case template && inline:
 		s.failAt("R020", "spec.inline", "template and inline exclude each other", "Remove one of them.")
 	}
 	if s.at["spec.admission"] != nil {
@@ -168,9 +171,12 @@ func (p *Parameters) check(s *strict) {
 	const path = "spec.parameters"
 	var given []string
 	for _, name := range []string{"items", "matrix", "file"} {
-		if s.at[path+"."+name] != nil {
+		if s.given(path + "." + name) {
 			given = append(given, name)
 		}
+	}
+	if p.File != "" && !parameterFile.MatchString(p.File) {
+		s.failAt("R031", path+".file", "parameters are read from .csv, .json and .yaml files only", "Rename or convert the file.")
 	}
 	if len(given) != 1 {
 		s.failAt("R020", path, fmt.Sprintf("wants exactly one of items, matrix and file, and has %s", orNone(given)), "Keep one of them.")
@@ -248,7 +254,9 @@ func decodeAxis(s *strict, name string, n *yaml.Node, path string) Axis {
 		}
 		s.decode(n, path, reflect.ValueOf(&r).Elem())
 		if r.Range == nil {
-			s.fail("R020", n, path, "wants a list of values or a range", "Write {range: {from: 0, to: 9}}.")
+			if !s.given(path + ".range") {
+				s.fail("R020", n, path, "wants a list of values or a range", "Write {range: {from: 0, to: 9}}.")
+			}
 			return axis
 		}
 		r.Range.check(s, path+".range")
@@ -262,12 +270,12 @@ func decodeAxis(s *strict, name string, n *yaml.Node, path string) Axis {
 }
 
 func (r *Range) check(s *strict, path string) {
-	if s.at[path+".to"] == nil {
+	if !s.given(path + ".to") {
 		s.failAt("R020", path, "the range has no end", "Set `to` to the last number, included.")
 	} else if r.To < r.From {
 		s.failAt("R020", path+".to", fmt.Sprintf("the range from %d to %d is empty", r.From, r.To), "Let `to` be at least `from`; it is included.")
 	}
-	if s.at[path+".step"] != nil && r.Step < 1 {
+	if s.given(path+".step") && r.Step < 1 {
 		s.failAt("R020", path+".step", "the step must be at least 1", "")
 	}
 }

@@ -44,9 +44,19 @@ type strict struct {
 	problems []error
 	// at remembers where each field was written, by its path.
 	at map[string]*yaml.Node
+	// said has the paths whose value is not known, for a problem that is said
+	// already: nothing that follows from it is said as well.
+	said map[string]bool
 }
 
-func newStrict(file string) *strict { return &strict{file: file, at: map[string]*yaml.Node{}} }
+func newStrict(file string) *strict {
+	s := &strict{file: file}
+	s.begin()
+	return s
+}
+
+// begin forgets the fields of the document before.
+func (s *strict) begin() { s.at, s.said = map[string]*yaml.Node{}, map[string]bool{} }
 
 func (s *strict) err() error { return errors.Join(s.problems...) }
 
@@ -54,18 +64,33 @@ func (s *strict) fail(rule string, n *yaml.Node, path, message, mend string) {
 	s.problems = append(s.problems, &Problem{Rule: rule, Origin: NodeOrigin(s.file, n), Field: path, Message: message, Mend: mend})
 }
 
+// refuse is fail for a value that is of no use for any further check.
+func (s *strict) refuse(rule string, n *yaml.Node, path, message, mend string) {
+	s.said[path] = true
+	s.fail(rule, n, path, message, mend)
+}
+
 // failAt notes a fault of a field by its path: at the nearest enclosing field
-// that was written.
+// that was written. If that field or one around it has been refused, the fault
+// is but a consequence, and is left out.
 func (s *strict) failAt(rule, path, message, mend string) {
-	p := path
-	for {
-		if n, ok := s.at[p]; ok || p == "" {
-			s.fail(rule, n, path, message, mend)
+	var at *yaml.Node
+	for p := path; ; p = p[:max(0, strings.LastIndexAny(p, ".["))] {
+		if s.said[p] {
 			return
 		}
-		p = p[:max(0, strings.LastIndexAny(p, ".["))]
+		if at == nil {
+			at = s.at[p]
+		}
+		if p == "" {
+			break
+		}
 	}
+	s.fail(rule, at, path, message, mend)
 }
+
+// given reports whether a field was written, if only with a mistake.
+func (s *strict) given(path string) bool { return s.at[path] != nil || s.said[path] }
 
 func join(path, name string) string {
 	if path == "" {
@@ -79,10 +104,11 @@ func (s *strict) decode(n *yaml.Node, path string, into reflect.Value) {
 		n = n.Alias
 	}
 	s.at[path] = n
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		s.refuse("R020", n, path, "the field has no value", "Give it one, or remove it.")
+		return
+	}
 	if into.Kind() == reflect.Pointer {
-		if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
-			return
-		}
 		if into.IsNil() {
 			into.Set(reflect.New(into.Type().Elem()))
 		}
@@ -95,7 +121,7 @@ func (s *strict) decode(n *yaml.Node, path string, into reflect.Value) {
 	if d, ok := into.Addr().Interface().(textDecoder); ok {
 		if s.wantScalar(n, path, "a text") {
 			if err := d.UnmarshalText([]byte(n.Value)); err != nil {
-				s.fail("R020", n, path, err.Error(), "")
+				s.refuse("R020", n, path, err.Error(), "")
 			}
 		}
 		return
@@ -114,7 +140,7 @@ func (s *strict) decode(n *yaml.Node, path string, into reflect.Value) {
 
 func (s *strict) decodeStruct(n *yaml.Node, path string, into reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		s.fail("R019", n, path, "wants a mapping, not "+describe(n), "")
+		s.refuse("R019", n, path, "wants a mapping, not "+describe(n), "")
 		return
 	}
 	fields := fieldsByName(into.Type())
@@ -130,7 +156,7 @@ func (s *strict) decodeStruct(n *yaml.Node, path string, into reflect.Value) {
 
 func (s *strict) decodeList(n *yaml.Node, path string, into reflect.Value) {
 	if n.Kind != yaml.SequenceNode {
-		s.fail("R019", n, path, "wants a list, not "+describe(n), "")
+		s.refuse("R019", n, path, "wants a list, not "+describe(n), "")
 		return
 	}
 	list := reflect.MakeSlice(into.Type(), len(n.Content), len(n.Content))
@@ -142,7 +168,7 @@ func (s *strict) decodeList(n *yaml.Node, path string, into reflect.Value) {
 
 func (s *strict) decodeMap(n *yaml.Node, path string, into reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		s.fail("R019", n, path, "wants a mapping, not "+describe(n), "")
+		s.refuse("R019", n, path, "wants a mapping, not "+describe(n), "")
 		return
 	}
 	into.Set(reflect.MakeMap(into.Type()))
@@ -161,11 +187,15 @@ func (s *strict) decodeScalar(n *yaml.Node, path string, into reflect.Value) {
 	}
 	v, err := ScalarValue(n)
 	if err != nil {
-		s.fail("R019", n, path, err.Error(), "")
+		s.refuse("R019", n, path, err.Error(), "")
 		return
 	}
 	switch got := v.(type) {
 	case string:
+		if into.Kind() == reflect.String && got == "" {
+			s.refuse("R020", n, path, "the text is empty", "Give the field a value, or remove it.")
+			return
+		}
 		if into.Kind() == reflect.String {
 			into.SetString(got)
 			return
@@ -180,21 +210,19 @@ func (s *strict) decodeScalar(n *yaml.Node, path string, into reflect.Value) {
 			into.SetInt(got)
 			return
 		}
-	case nil:
-		return
 	}
 	mend := ""
 	if into.Kind() == reflect.String {
 		mend = fmt.Sprintf("Quote it: %q.", n.Value)
 	}
-	s.fail("R019", n, path, fmt.Sprintf("wants %s, not %s", want, n.Value), mend)
+	s.refuse("R019", n, path, fmt.Sprintf("wants %s, not %s", want, n.Value), mend)
 }
 
 func (s *strict) wantScalar(n *yaml.Node, path, want string) bool {
 	if n.Kind == yaml.ScalarNode {
 		return true
 	}
-	s.fail("R019", n, path, fmt.Sprintf("wants %s, not %s", want, describe(n)), "")
+	s.refuse("R019", n, path, fmt.Sprintf("wants %s, not %s", want, describe(n)), "")
 	return false
 }
 
@@ -224,6 +252,7 @@ func (s *strict) unknown(key *yaml.Node, path, name string, known []string) {
 	message := fmt.Sprintf("unknown field %q", name)
 	if near := Nearest(name, known); near != "" {
 		message += fmt.Sprintf(" (did you mean %q?)", near)
+		s.said[join(path, near)] = true
 	}
 	s.fail("R019", key, path, message, "Known fields here: "+strings.Join(known, ", ")+".")
 }

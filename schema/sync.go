@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -200,7 +200,7 @@ func DecodeSyncs(file string, data []byte) ([]Sync, error) {
 	var syncs []Sync
 	names := map[string]Origin{}
 	for _, d := range documents {
-		s.at = map[string]*yaml.Node{}
+		s.begin()
 		sync := Sync{Origin: d.Origin()}
 		s.decode(d.Node, "", reflect.ValueOf(&sync).Elem())
 		sync.check(s)
@@ -259,23 +259,25 @@ func (s *strict) oneOf(path, value string, words ...string) {
 }
 
 func (s *strict) atLeast(path string, d Duration, least time.Duration) {
-	if s.at[path] != nil && d.Duration < least {
+	if s.given(path) && d.Duration < least {
 		s.failAt("R020", path, fmt.Sprintf("%s is too short", d.Duration), "Use at least "+least.String()+".")
 	}
 }
 
 func (s *SyncSource) check(d *strict) {
-	switch {
-	case s.Git == nil && s.Directory == nil:
+	switch git, directory := d.given("spec.source.git"), d.given("spec.source.directory"); {
+	case !git && !directory:
 		d.failAt("R020", "spec.source", "wants git or directory, and has none", "Add spec.source.git.url or spec.source.directory.path.")
-	case s.Git != nil && s.Directory != nil:
+	case git && directory:
 		d.failAt("R020", "spec.source", "wants one of git and directory, and has both", "Remove one of them.")
-	case s.Git != nil:
+	}
+	if s.Git != nil {
 		s.Git.check(d)
-	case s.Directory.Path == "":
-		d.failAt("R020", "spec.source.directory.path", "the directory has no path", "Add spec.source.directory.path.")
 	}
 	if s.Directory != nil {
+		if s.Directory.Path == "" {
+			d.failAt("R020", "spec.source.directory.path", "the directory has no path", "Add spec.source.directory.path.")
+		}
 		d.inside("spec.source.directory.sub", s.Directory.Sub)
 	}
 }
@@ -320,7 +322,7 @@ func (s *strict) inside(field, p string) {
 	if p == "" {
 		return
 	}
-	if clean := path.Clean(p); path.IsAbs(p) || clean == ".." || strings.HasPrefix(clean, "../") {
+	if path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
 		s.failAt("R020", field, fmt.Sprintf("%q is no path inside the root", p), "Write it relative to the root, without `..`.")
 	}
 }

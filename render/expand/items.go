@@ -128,16 +128,13 @@ func pick(a schema.Axis, number int) (schema.Value, int) {
 	return schema.Value{Name: a.Name, Text: strconv.FormatInt(v, 10), Data: v}, number / n
 }
 
+// readFile reads parameters by the end of the file's name, which
+// [schema.DecodeExpansion] has checked.
 func readFile(file string, data []byte, limits schema.DocumentLimits) ([]schema.Values, error) {
-	switch strings.ToLower(path.Ext(file)) {
-	case ".csv":
+	if strings.EqualFold(path.Ext(file), ".csv") {
 		return readCSV(file, data)
-	case ".json", ".yaml", ".yml":
-		return readList(file, data, limits)
-	default:
-		return nil, &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file},
-			Message: "parameters are read from .csv, .json and .yaml files only", Mend: "Rename or convert the file."}
 	}
+	return readList(file, data, limits)
 }
 
 func readList(file string, data []byte, limits schema.DocumentLimits) ([]schema.Values, error) {
