@@ -25,7 +25,7 @@ var ObjectWriters = map[string]func(w io.Writer, objects []Object, origin bool) 
 // `text`, `json`, `github` (workflow commands), `sarif` (2.1.0) or `junit`.
 // Their output depends on nothing but their arguments.
 var ProblemWriters = map[string]func(w io.Writer, problems []*Problem, objects int) error{
-	"text":   writeText,
+	"text":   Excerpts{}.Write,
 	"json":   writeProblemsJSON,
 	"github": writeGitHub,
 	"sarif":  writeSARIF,
@@ -97,20 +97,6 @@ func encode(w io.Writer, v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
-}
-
-func writeText(w io.Writer, problems []*Problem, objects int) error {
-	errs := 0
-	for _, p := range problems {
-		if p.Severity != SeverityWarning {
-			errs++
-		}
-		if _, err := fmt.Fprintln(w, p.Error()); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(w, "%d objects, %d errors, %d warnings\n", objects, errs, len(problems)-errs)
-	return err
 }
 
 // finding is a Problem in the shape of the machine-readable outputs.

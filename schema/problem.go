@@ -38,7 +38,8 @@ type Problem struct {
 	Cause error `json:"-"`
 }
 
-// Error returns the problem on one line, the way to mend it on the next.
+// Error returns the problem on one line, the way to mend it on the next, with
+// nothing of the repository's text that a terminal would act on.
 func (p *Problem) Error() string {
 	var b strings.Builder
 	if at := p.Origin.String(); at != "" {
@@ -61,7 +62,7 @@ func (p *Problem) Error() string {
 	if p.Mend != "" {
 		fmt.Fprintf(&b, "\n  mend: %s", p.Mend)
 	}
-	return b.String()
+	return harmless(b.String())
 }
 
 // Unwrap returns the cause.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,12 +63,12 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	ctx := c.Context()
 	tree, err := repo.tree(ctx)
 	if err != nil {
-		return broken(err)
+		return repo.broken(c, err)
 	}
 	objects, warnings, err := renderTree(tree, render.Options{})
-	warn(c, warnings)
+	repo.warn(c, warnings)
 	if err != nil {
-		return broken(err)
+		return repo.broken(c, err)
 	}
 	cfg, namespace, err := k.config()
 	if err != nil {
@@ -105,7 +106,7 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	if err := (records{set}).PublishStatus(ctx, status.Summarize(report, nil)); err != nil {
 		return exit(2, err)
 	}
-	if failed := reportOutcomes(c, p, outcomes); failed > 0 {
+	if failed := reportOutcomes(c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), p, outcomes); failed > 0 {
 		return exit(1, fmt.Errorf("%d of %d objects failed or were refused; the rest is applied", failed, len(p.Changes)))
 	}
 	if f.wait && f.dryRun == "none" {
@@ -115,18 +116,18 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 }
 
 // reportOutcomes prints what failed and returns how much did.
-func reportOutcomes(c *cobra.Command, p plan.Plan, outcomes []plan.Outcome) int {
+func reportOutcomes(w io.Writer, show schema.Excerpts, p plan.Plan, outcomes []plan.Outcome) int {
 	failed := 0
 	for _, o := range outcomes {
 		if o.Problem != nil {
 			failed++
-			fmt.Fprintln(c.ErrOrStderr(), o.Problem.Error())
+			fmt.Fprintln(w, show.Text(o.Problem))
 		}
 	}
 	for _, change := range p.Changes {
 		if change.Op == plan.Refuse && change.Problem != nil {
 			failed++
-			fmt.Fprintln(c.ErrOrStderr(), change.Problem.Error())
+			fmt.Fprintln(w, show.Text(change.Problem))
 		}
 	}
 	return failed

@@ -54,9 +54,9 @@ Exit status: 0 if there is no difference, 1 if there is, above 1 on an error.`,
 func diffCluster(c *cobra.Command, k *kube, repo *repository, to *target) (bool, error) {
 	ctx := c.Context()
 	objects, warnings, err := repo.objects(ctx)
-	warn(c, warnings)
+	repo.warn(c, warnings)
 	if err != nil {
-		return false, broken(err)
+		return false, repo.broken(c, err)
 	}
 	cfg, namespace, err := k.config()
 	if err != nil {
@@ -76,12 +76,12 @@ func diffCluster(c *cobra.Command, k *kube, repo *repository, to *target) (bool,
 	if err != nil {
 		return false, err
 	}
-	return writeDiff(c.OutOrStdout(), c.ErrOrStderr(), p, outcomes)
+	return writeDiff(c.OutOrStdout(), c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), p, outcomes)
 }
 
 // writeDiff prints a unified diff of every object that would change. Problems
-// go to notes and make the error.
-func writeDiff(w, notes io.Writer, p plan.Plan, outcomes []plan.Outcome) (bool, error) {
+// go to notes, as show says, and make the error.
+func writeDiff(w, notes io.Writer, show schema.Excerpts, p plan.Plan, outcomes []plan.Outcome) (bool, error) {
 	after := map[schema.Key]plan.Outcome{}
 	for _, o := range outcomes {
 		after[o.Change.Key] = o
@@ -91,7 +91,7 @@ func writeDiff(w, notes io.Writer, p plan.Plan, outcomes []plan.Outcome) (bool, 
 		o := after[change.Key]
 		if o.Problem != nil {
 			failed++
-			fmt.Fprintln(notes, o.Problem.Error())
+			fmt.Fprintln(notes, show.Text(o.Problem))
 			continue
 		}
 		var text string
@@ -100,7 +100,7 @@ func writeDiff(w, notes io.Writer, p plan.Plan, outcomes []plan.Outcome) (bool, 
 			continue
 		case plan.Refuse:
 			failed++
-			fmt.Fprintln(notes, change.Problem.Error())
+			fmt.Fprintln(notes, show.Text(change.Problem))
 			continue
 		case plan.Delete:
 			text = plan.Diff(change.Before, nil)
@@ -127,9 +127,9 @@ func writeDiff(w, notes io.Writer, p plan.Plan, outcomes []plan.Outcome) (bool, 
 // diffRevision compares what two revisions of a repository render to.
 func diffRevision(c *cobra.Command, repo *repository, against string) (bool, error) {
 	now, warnings, err := repo.objects(c.Context())
-	warn(c, warnings)
+	repo.warn(c, warnings)
 	if err != nil {
-		return false, broken(err)
+		return false, repo.broken(c, err)
 	}
 	tree, err := source.Revision(c.Context(), repo.path, against, repo.overlay, source.Limits{})
 	if err != nil {

@@ -78,6 +78,7 @@ var reasons = map[string]string{
 	"golang.org/x/sync":                        "errgroup",
 	"golang.org/x/sys":                         "file locks",
 	"golang.org/x/term":                        "is this a terminal",
+	"golang.org/x/text":                        "how wide a character is on a terminal",
 	"golang.org/x/tools":                       "txtar archives as test repositories",
 	"k8s.io/api":                               "the types of batch/v1",
 	"k8s.io/apimachinery":                      "objects, names, quantities as Kubernetes reads them",

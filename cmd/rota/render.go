@@ -27,9 +27,9 @@ Exit status: 0, or 3 if the repository is broken.`,
 				return exit(2, fmt.Errorf("unknown output %q: use yaml, json or name", output))
 			}
 			objects, warnings, err := repo.objects(c.Context())
-			warn(c, warnings)
+			repo.warn(c, warnings)
 			if err != nil {
-				return broken(err)
+				return repo.broken(c, err)
 			}
 			return write(c.OutOrStdout(), objects, origin)
 		},

@@ -15,7 +15,8 @@ func newValidate() *cobra.Command {
 		Use:   "validate [PATH]",
 		Short: "Find what is wrong with a repository, without a cluster",
 		Long: `Find what is wrong with a repository, without a cluster: everything at once,
-each with file, line, cause and the way to mend it.
+each with file, line, cause and the way to mend it; on a terminal, or with
+--excerpt, also with the line itself.
 
 Exit status: 0 if there is nothing but warnings, 1 if there are errors, above 1
 if the check itself failed.`,
@@ -27,6 +28,9 @@ if the check itself failed.`,
 			}
 			objects, warnings, err := repo.objects(c.Context())
 			problems := append(schema.Problems(err), warnings...)
+			if output == "text" {
+				write = repo.excerpts(c, c.OutOrStdout()).Write
+			}
 			if err := write(c.OutOrStdout(), problems, len(objects)); err != nil {
 				return exit(2, err)
 			}

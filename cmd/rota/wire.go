@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path"
 	"path/filepath"
@@ -43,10 +44,15 @@ func (k *kube) config() (*rest.Config, string, error) {
 // repository is the PATH argument of a verb and its --overlay.
 type repository struct {
 	path, overlay string
+	// excerpt is what --excerpt says.
+	excerpt bool
+	// files are those of the tree that was read.
+	files fs.FS
 }
 
 func (r *repository) flags(c *cobra.Command) {
 	c.Args = cobra.MaximumNArgs(1)
+	c.Flags().BoolVar(&r.excerpt, "excerpt", false, "show with each problem the line of the file (default on a terminal)")
 	c.Flags().StringVar(&r.overlay, "overlay", "", "folder below PATH to render, such as overlays/prod")
 }
 
@@ -61,6 +67,12 @@ func (r *repository) args(args []string) {
 // that an overlay reaches its bases and places are named as in the repository;
 // if all of it cannot be read, PATH has to do.
 func (r *repository) tree(ctx context.Context) (render.Tree, error) {
+	tree, err := r.fetch(ctx)
+	r.files = tree.FS
+	return tree, err
+}
+
+func (r *repository) fetch(ctx context.Context) (render.Tree, error) {
 	alone := source.DirectoryOptions{Path: r.path, Sub: filepath.ToSlash(r.overlay)}
 	if root, sub, err := source.Root(r.path); err == nil {
 		tree, err := fetch(ctx, source.DirectoryOptions{Path: root, Sub: path.Join(sub, alone.Sub)})
@@ -114,12 +126,6 @@ func broken(err error) error {
 		return exit(3, err)
 	}
 	return exit(3, fmt.Errorf("%w\n%d problems", err, len(problems)))
-}
-
-func warn(c *cobra.Command, warnings []*schema.Problem) {
-	for _, p := range warnings {
-		fmt.Fprintln(c.ErrOrStderr(), p.Error())
-	}
 }
 
 // target says where a repository is applied.
