@@ -99,6 +99,10 @@ type Origin struct {
 	Item int
 	// Parameters are those of the item, in the order they were declared.
 	Parameters []Parameter
+	// ParameterFile is the file that the item's parameters are in, if they are
+	// not in File itself, and ParameterLine the line there.
+	ParameterFile string
+	ParameterLine int
 	// Overlay is the kustomization folder that was built last, if any.
 	Overlay string
 }
@@ -118,6 +122,9 @@ func (o Origin) String() string {
 		fmt.Fprintf(&b, " (%s", o.Template)
 		if o.TemplateLine > 0 {
 			fmt.Fprintf(&b, ":%d", o.TemplateLine)
+		}
+		if o.ParameterFile != "" {
+			fmt.Fprintf(&b, " %s:%d", o.ParameterFile, o.ParameterLine)
 		}
 		for _, p := range o.Parameters {
 			fmt.Fprintf(&b, " %s=%q", p.Name, p.Value)

@@ -13,9 +13,22 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ObjectWriters print objects as `yaml`, `json` or `name`; with origin they
-// say where each was written.
-var ObjectWriters = map[string]func(w io.Writer, objects []Object, origin bool) error{
+// Origins is how much a writer of objects says of where they were written.
+type Origins string
+
+const (
+	// OriginsNone says nothing.
+	OriginsNone Origins = ""
+	// OriginsObjects says it of each object.
+	OriginsObjects Origins = "objects"
+	// OriginsFields says it also of each field that is from elsewhere than its
+	// object: from a patch or a kustomization. Only YAML has a place for that.
+	OriginsFields Origins = "fields"
+)
+
+// ObjectWriters print objects as `yaml`, `json` or `name`, with their origins
+// if wanted.
+var ObjectWriters = map[string]func(w io.Writer, objects []Object, origins Origins) error{
 	"yaml": writeYAML,
 	"json": writeJSON,
 	"name": writeNames,
@@ -32,7 +45,7 @@ var ProblemWriters = map[string]func(w io.Writer, problems []*Problem, objects i
 	"junit":  writeJUnit,
 }
 
-func writeYAML(w io.Writer, objects []Object, origin bool) error {
+func writeYAML(w io.Writer, objects []Object, origins Origins) error {
 	for i, o := range objects {
 		text, err := yaml.Marshal(o.Object)
 		if err != nil {
@@ -41,8 +54,11 @@ func writeYAML(w io.Writer, objects []Object, origin bool) error {
 		if i > 0 {
 			fmt.Fprintln(w, "---")
 		}
-		if origin {
-			fmt.Fprintf(w, "# %s\n", o.Origin)
+		if origins != OriginsNone {
+			fmt.Fprintf(w, "# %s\n", o.place())
+		}
+		if origins == OriginsFields {
+			text = annotated(text, o.elsewhere())
 		}
 		if _, err := w.Write(text); err != nil {
 			return err
@@ -51,17 +67,17 @@ func writeYAML(w io.Writer, objects []Object, origin bool) error {
 	return nil
 }
 
-func writeJSON(w io.Writer, objects []Object, origin bool) error {
+func writeJSON(w io.Writer, objects []Object, origins Origins) error {
 	items := make([]any, len(objects))
 	for i, o := range objects {
 		u := o.Unstructured
-		if origin {
+		if origins != OriginsNone {
 			u = u.DeepCopy()
 			annotations := u.GetAnnotations()
 			if annotations == nil {
 				annotations = map[string]string{}
 			}
-			annotations[AnnotationOrigin] = o.Origin.String()
+			annotations[AnnotationOrigin] = o.place()
 			u.SetAnnotations(annotations)
 		}
 		items[i] = u.Object
@@ -71,19 +87,15 @@ func writeJSON(w io.Writer, objects []Object, origin bool) error {
 	}}).Object)
 }
 
-func writeNames(w io.Writer, objects []Object, origin bool) error {
+func writeNames(w io.Writer, objects []Object, origins Origins) error {
 	for _, o := range objects {
 		k := o.Key()
-		kind := strings.ToLower(k.Kind)
-		if k.Group != "" {
-			kind += "." + k.Group
-		}
-		line := kind + "/" + k.Name
+		line := resourceName(k, true)
 		if k.Namespace != "" {
 			line = k.Namespace + " " + line
 		}
-		if origin {
-			line += "  " + o.Origin.String()
+		if origins != OriginsNone {
+			line += "  " + o.place()
 		}
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err

@@ -81,7 +81,7 @@ func newRoot(executable string) *cobra.Command {
 	root.PersistentFlags().StringVar(&k.context, "context", "", "context of the kubeconfig")
 	root.AddCommand(
 		newRender(), newValidate(), newDiff(k), newApply(k), newRun(k), newStatus(k),
-		newLedger(k), newDemo(), newSchema(), newExplain(), newVersion(),
+		newLedger(k), newDemo(), newInit(), newTrace(), newSchema(), newExplain(), newVersion(),
 	)
 	return root
 }
