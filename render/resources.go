@@ -189,24 +189,27 @@ func (r *renderer) expand(e schema.Expansion) ([]schema.Object, error) {
 	var data []byte
 	if p := e.Spec.Parameters; p != nil && p.File != "" {
 		var err error
-		if file, data, err = r.beside(e.Origin, "spec.parameters.file", p.File); err != nil {
+		if file, data, err = r.beside(e.At("spec.parameters.file"), "spec.parameters.file", p.File); err != nil {
 			return nil, err
 		}
+	}
+	if e.Spec.Parameters != nil {
+		e.Origin = e.At("spec.parameters")
 	}
 	names, items, err := expand.Items(e, file, data, r.limits.Items, r.limits.Documents)
 	if err != nil {
 		return nil, err
 	}
 	for i := range items {
-		// Rows of a file are told by their number; the Origin stays in the
-		// document that people review.
-		if items[i].Origin.File != e.Origin.File {
+		// The Origin stays in the document that people review, and names the row.
+		if row := items[i].Origin; row.File != e.Origin.File {
 			items[i].Origin = e.Origin
+			items[i].Origin.ParameterFile, items[i].Origin.ParameterLine = row.File, row.Line
 		}
 	}
 	template := jinjaTemplate{file: e.Origin.File, text: e.Spec.Inline, origin: e.Origin, line: e.InlineLine}
 	if e.Spec.Template != "" {
-		text, data, err := r.beside(e.Origin, "spec.template", e.Spec.Template)
+		text, data, err := r.beside(e.At("spec.template"), "spec.template", e.Spec.Template)
 		if err != nil {
 			return nil, err
 		}

@@ -28,6 +28,19 @@ type Expansion struct {
 	Origin Origin `json:"-"`
 	// InlineLine is the line before the first one of spec.inline.
 	InlineLine int `json:"-"`
+
+	at map[string]*yaml.Node
+}
+
+// At returns where a field of the document was written, or the one around it.
+func (e Expansion) At(field string) Origin {
+	for field != "" && e.at[field] == nil {
+		field = field[:max(0, strings.LastIndexAny(field, ".["))]
+	}
+	if n := e.at[field]; n != nil {
+		return NodeOrigin(e.Origin.File, n)
+	}
+	return e.Origin
 }
 
 // Metadata names a document of rota's own.
@@ -138,6 +151,7 @@ func DecodeExpansion(d Document) (Expansion, error) {
 	e := Expansion{Origin: d.Origin()}
 	s.decode(d.Node, "", reflect.ValueOf(&e).Elem())
 	e.check(s)
+	e.at = s.at
 	if n := s.at["spec.inline"]; n != nil {
 		e.InlineLine = n.Line
 		if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {

@@ -23,6 +23,9 @@ func syntaxProblem(file string, data []byte, err error) *Problem {
 	if !ok {
 		f = noticed(data, err).explain()
 	}
+	if strings.HasSuffix(file, ".json") {
+		f.message = strings.Replace(f.message, "cannot read YAML", "cannot read JSON", 1)
+	}
 	return &Problem{Rule: f.rule, Origin: Origin{File: file, Line: f.line, Column: f.column}, Message: f.message, Mend: f.mend, Cause: err}
 }
 
@@ -207,7 +210,7 @@ func (s *syntax) openQuote() fault {
 // flow explains a { or [ that does not go on as it should.
 func (s *syntax) flow() fault {
 	open, found := s.char(s.start), s.char(s.at)
-	end := map[string]string{"{": "}", "[": "]"}[open]
+	end := closing[open]
 	if end == "" {
 		return fault{}
 	}
@@ -218,8 +221,8 @@ func (s *syntax) flow() fault {
 	before := strings.TrimRight(left, " ")
 	switch {
 	case s.ended():
-		return fault{place: s.start, message: fmt.Sprintf("the %s opened here is never closed", open), mend: "Add the " + end + "."}
-	case found == ":" && s.at.line > s.start.line && !strings.ContainsAny(left, ":,{["):
+		return s.neverClosed(s.start)
+	case s.at.line > s.start.line && (before == "" || found == ":" && !strings.ContainsAny(left, ":,{[")):
 		return fault{place: place{s.at.line, indentation(left) + 1}, message: "a comma is missing before the line", mend: "End the line above with a comma."}
 	case found == ":" && strings.Contains(left[strings.LastIndexAny(left, ",{[")+1:], ": "):
 		return secondColon(s.at, "")
@@ -414,10 +417,40 @@ func (s *syntax) content() fault {
 		return fault{place: s.at, message: "a value is expected before " + char, mend: "Add the value, or quote it if this is its text."}
 	}
 	if _, rest := s.split(s.at); strings.TrimSpace(rest) == "" && s.at.line >= len(s.lines) {
-		return fault{place: s.at, message: "the text ends where a value is expected", mend: "Add what is missing, and close what is open."}
+		if open, ok := s.lastOpen(); ok {
+			return s.neverClosed(open)
+		}
+		return fault{place: s.at, message: "the text ends where a value is expected", mend: "Add what is missing."}
 	}
 	return fault{}
 }
+
+// lastOpen returns the last { or [ of the text that has no partner.
+func (s *syntax) lastOpen() (place, bool) {
+	closed := 0
+	for n := len(s.lines); n > 0; n-- {
+		runes := []rune(s.lines[n-1])
+		for i := len(runes) - 1; i >= 0; i-- {
+			switch runes[i] {
+			case '}', ']':
+				closed++
+			case '{', '[':
+				if closed == 0 {
+					return place{n, i + 1}, true
+				}
+				closed--
+			}
+		}
+	}
+	return place{}, false
+}
+
+func (s *syntax) neverClosed(open place) fault {
+	sign := s.char(open)
+	return fault{place: open, message: fmt.Sprintf("the %s opened here is never closed", sign), mend: "Add the " + closing[sign] + "."}
+}
+
+var closing = map[string]string{"{": "}", "[": "]"}
 
 func (s *syntax) list() fault {
 	return fault{place: s.at, message: "a list cannot begin on the line of its key", mend: "Put each `- ` entry on a line of its own, or write the list as [a, b]."}

@@ -53,7 +53,7 @@ func TestBreaksOfSyntaxAreShownWhereTheyAre(t *testing.T) {
 		{"two commas", "[1,,2]\n", "a:1:4: cannot read YAML: a value is expected before ,", "Add the value, or quote it if this is its text."},
 		{"JSON without a comma", "{\n  \"a\": 1\n  \"b\": 2\n}\n", "a:3:3: cannot read YAML: a comma is missing before the line", "End the line above with a comma."},
 		{"JSON without a colon", "{\"a\": 1,\n\"b\" 2}\n", "a:2:5: cannot read YAML: wants a comma or } here, for a { is open", "Separate the entries with commas, and quote texts that have one of , : { } [ ] in them."},
-		{"JSON that is cut off", "{\"a\": {\"b\": 1},\n", "a:2:1: cannot read YAML: the text ends where a value is expected", "Add what is missing, and close what is open."},
+		{"JSON that is cut off", "{\"a\": {\"b\": 1},\n", "a:1:1: cannot read YAML: the { opened here is never closed", "Add the }."},
 		{"text after the bar of a block", "a: |x\n  b\n", "a:1:5: cannot read YAML: text follows the | that begins a block of lines", "Begin the text on the next line."},
 		{"an alias without an anchor", "a: 1\nb: *nope\n", "a:2:4: cannot read YAML: the alias *nope names no anchor before it", "Set the anchor &nope further up in the document, or quote the value."},
 		{"a control character", "a: x\x01y\n", "a:1:5: cannot read YAML: the control character U+0001 is not allowed", "Remove it, or write it as \\x01 inside double quotes."},

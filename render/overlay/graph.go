@@ -7,6 +7,7 @@ package overlay
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -152,10 +153,34 @@ func parse(file string, data []byte) (*types.Kustomization, *yaml.Node, error) {
 	if err := k.Unmarshal(data); err != nil {
 		problem.Message = strings.TrimPrefix(err.Error(), "invalid Kustomization: ")
 		problem.Mend = "See the reference of kustomization.yaml for the fields and their types."
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			field := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:]
+			problem.Origin = (&scan{file: file, node: node}).at(field, "")
+			problem.Field = wrong.Field
+			problem.Message = fmt.Sprintf("wants %s, not a %s", wantedBy(wrong.Type), strings.NewReplacer("string", "text", "object", "mapping", "array", "list", "bool", "boolean").Replace(wrong.Value))
+		}
 		return nil, nil, problem
 	}
 	k.FixKustomization()
 	return &k, node, nil
+}
+
+// wantedBy says in words what a field of that type takes.
+func wantedBy(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.String {
+			return "a list of texts"
+		}
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "a mapping"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a text"
+	}
+	return "a number"
 }
 
 func unknownFields(file string, node *yaml.Node) error {
@@ -395,14 +420,14 @@ func (s *scan) plainAt(at schema.Origin, field, entry string, u use) {
 	if !ok {
 		return
 	}
-	if s.dir != "." && !strings.HasPrefix(target, s.dir+"/") {
-		s.fail("R055", at, field, fmt.Sprintf("%q is outside of the kustomization's folder; kustomize takes files from there or below only", entry),
-			"Move the file, or make its folder a kustomization and name the folder.")
-		return
-	}
 	info, err := fs.Stat(s.graph.fsys, target)
 	if err != nil || info.IsDir() {
 		s.fail("R051", at, field, fmt.Sprintf("there is no file %s", target), "Correct the entry; it is relative to this folder.")
+		return
+	}
+	if s.dir != "." && !strings.HasPrefix(target, s.dir+"/") {
+		s.fail("R055", at, field, fmt.Sprintf("%q is outside of the kustomization's folder; kustomize takes files from there or below only", entry),
+			"Move the file, or make its folder a kustomization and name the folder.")
 		return
 	}
 	s.graph.Files = append(s.graph.Files, File{Path: target, Origin: at, use: u})
