@@ -29,7 +29,7 @@ func TestNothingChangesARenderedObject(t *testing.T) {
 	}
 	before := asText(t, objects)
 	for _, write := range schema.ObjectWriters {
-		if err := write(io.Discard, objects, true); err != nil {
+		if err := write(io.Discard, objects, schema.OriginsFields); err != nil {
 			t.Fatal(err)
 		}
 	}
