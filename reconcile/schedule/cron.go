@@ -33,6 +33,9 @@ type Schedule struct {
 	every                         time.Duration
 	anchor                        time.Time
 	location                      *time.Location
+	// fixed is whether minute and hour are numbers: see DaylightSaving.
+	fixed  bool
+	saving savingRule
 }
 
 // Parse reads a five-field cron schedule, a descriptor such as @hourly, or
@@ -68,7 +71,7 @@ func Parse(schedule, zone string) (Schedule, error) {
 	case cron.ConstantDelaySchedule:
 		return Schedule{every: p.Delay, location: location}, nil
 	case *cron.SpecSchedule:
-		s := Schedule{minute: p.Minute, hour: p.Hour, dom: p.Dom, month: p.Month, dow: p.Dow, location: location}
+		s := Schedule{minute: p.Minute, hour: p.Hour, dom: p.Dom, month: p.Month, dow: p.Dow, location: location, fixed: isFixed(text)}
 		if s.never() {
 			return Schedule{}, problem("R303", "spec.schedule", nil, "the schedule %q never fires: no date has these fields", clip(schedule))
 		}
@@ -167,17 +170,15 @@ func (s Schedule) Next(after time.Time) time.Time {
 	limit := after.AddDate(horizonYears, 0, 0)
 	first := after.Unix() + 1
 	for t := after.In(s.Location()); t.Before(limit); {
-		_, offset := t.Zone()
-		_, end := t.ZoneBounds()
-		if end.IsZero() || end.After(limit) {
-			end = limit
+		sp := s.span(t, limit)
+		if sp.shifted >= first {
+			return time.Unix(sp.shifted, 0).In(s.Location())
 		}
-		from := ceilDiv(first+int64(offset), 60)
-		until := ceilDiv(end.Unix()+int64(offset), 60)
-		if m, ok := s.firstMinute(from, until); ok {
-			return time.Unix(m*60-int64(offset), 0).In(s.Location())
+		from := max(ceilDiv(first+sp.offset, 60), sp.from)
+		if m, ok := s.firstMinute(from, sp.until); ok {
+			return time.Unix(m*60-sp.offset, 0).In(s.Location())
 		}
-		t, first = end.In(s.Location()), end.Unix()
+		t, first = sp.end.In(s.Location()), sp.end.Unix()
 	}
 	return time.Time{}
 }
@@ -200,15 +201,18 @@ func (s Schedule) Last(after, until time.Time) time.Time {
 		return slot.In(s.Location())
 	}
 	for t := until.In(s.Location()); t.After(after); {
-		_, offset := t.Zone()
-		start, _ := t.ZoneBounds()
+		sp := s.span(t, time.Time{})
+		start := sp.start
 		if start.IsZero() || start.Before(after) {
 			start = after.Add(time.Nanosecond)
 		}
-		from := ceilDiv(ceilUnix(start)+int64(offset), 60)
-		last := floorDiv(t.Unix()+int64(offset), 60)
+		from := max(ceilDiv(ceilUnix(start)+sp.offset, 60), sp.from)
+		last := min(floorDiv(t.Unix()+sp.offset, 60), sp.until-1)
 		if m, ok := s.lastMinute(from, last); ok {
-			return time.Unix(m*60-int64(offset), 0).In(s.Location())
+			return time.Unix(m*60-sp.offset, 0).In(s.Location())
+		}
+		if sp.shifted > after.Unix() && sp.shifted <= t.Unix() {
+			return time.Unix(sp.shifted, 0).In(s.Location())
 		}
 		t = start.Add(-time.Nanosecond).In(s.Location())
 	}
@@ -231,17 +235,14 @@ func (s Schedule) Count(after, until time.Time) int {
 	count := 0
 	first := after.Unix() + 1
 	for t := after.In(s.Location()); !t.After(until); {
-		_, offset := t.Zone()
-		_, end := t.ZoneBounds()
-		stop := until.Unix() + 1
-		if !end.IsZero() && end.Unix() < stop {
-			stop = end.Unix()
+		sp := s.span(t, until.Add(time.Second))
+		stop := min(sp.end.Unix(), until.Unix()+1)
+		from := max(ceilDiv(first+sp.offset, 60), sp.from)
+		count += s.countMinutes(from, min(ceilDiv(stop+sp.offset, 60), sp.until))
+		if sp.shifted >= first && sp.shifted < stop && s.countMinutes(floorDiv(sp.shifted+sp.offset, 60), floorDiv(sp.shifted+sp.offset, 60)+1) == 0 {
+			count++
 		}
-		count += s.countMinutes(ceilDiv(first+int64(offset), 60), ceilDiv(stop+int64(offset), 60))
-		if end.IsZero() {
-			break
-		}
-		t, first = end.In(s.Location()), end.Unix()
+		t, first = sp.end.In(s.Location()), sp.end.Unix()
 	}
 	return count
 }
