@@ -28,6 +28,9 @@ const (
 	AnnotationSuspended = "rota.dev/suspended"
 	// AnnotationCursor holds the last resolved slot and its outcome.
 	AnnotationCursor = "rota.dev/cursor"
+	// AnnotationPolicy holds the rules of the SchedulePolicies that select a
+	// CronJob, as JSON.
+	AnnotationPolicy = "rota.dev/policy"
 	// AnnotationPause is the emergency brake: `until=… reason=…`.
 	AnnotationPause = "rota.dev/pause"
 

@@ -39,6 +39,14 @@ const (
 	Edited Reason = "Edited"
 	// NameTaken: a stranger's Job has the run's name.
 	NameTaken Reason = "NameTaken"
+	// OutsideWindow: the policy's window is not open.
+	OutsideWindow Reason = "OutsideWindow"
+	// Excluded: a calendar of the policy excludes the day.
+	Excluded Reason = "Excluded"
+	// QueueFull: under Queue another slot waited already.
+	QueueFull Reason = "QueueFull"
+	// NotCaughtUp: it was late, and the policy catches up on nothing.
+	NotCaughtUp Reason = "NotCaughtUp"
 	// SameMinute: a run of this minute exists already (@every under a minute).
 	SameMinute Reason = "SameMinute"
 )
@@ -67,7 +75,11 @@ type Cursor struct {
 type Hold struct {
 	Reason Reason    `json:"reason"`
 	Since  time.Time `json:"since"`
-	// By is the run in the way, for Blocked, or the reason of a pause.
+	// Until is when a closure ends; zero for other holds and for one that
+	// does not end.
+	Until time.Time `json:"until,omitzero"`
+	// By is the run in the way, for Blocked, the reason of a pause, or the
+	// rule of the policy.
 	By string `json:"by,omitempty"`
 }
 

@@ -2,14 +2,11 @@ package schedule
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"rota.dev/rota/schema"
 )
 
 const (
@@ -30,7 +27,7 @@ const (
 // out the actions and deciding again, at once or after a crash, leads to the
 // same runs: nothing is remembered but what the state holds.
 func Decide(spec Spec, state State, now time.Time) Decision {
-	d := decider{spec: spec, state: state, now: now.Round(0)}
+	d := decider{spec: spec, times: spec.Times(), state: state, now: now.Round(0)}
 	d.out.Problems = append(d.out.Problems, spec.Problems...)
 	d.out.Problems = append(d.out.Problems, state.Problems...)
 	d.resolved = latest(state.Cursor.Slot, state.LastSchedule)
@@ -44,12 +41,14 @@ func Decide(spec Spec, state State, now time.Time) Decision {
 	d.heldBack()
 	d.runs()
 	d.slots()
+	d.expect()
 	d.history()
 	return d.out
 }
 
 type decider struct {
 	spec     Spec
+	times    Times
 	state    State
 	now      time.Time
 	resolved time.Time
@@ -188,9 +187,7 @@ func (d *decider) committed(run Run) {
 		d.do(Withdraw{Run: run, Reason: Replaced})
 		return
 	}
-	if d.spec.Deadline != nil {
-		d.wake(run.Slot.Add(*d.spec.Deadline + time.Millisecond))
-	}
+	d.wakeLate(run.Slot)
 	if d.held != nil {
 		return
 	}
@@ -213,202 +210,23 @@ func (d *decider) committed(run Run) {
 	}
 }
 
+// expired reports whether the run of a slot must not start any more. The
+// starting deadline counts from when it was due.
 func (d *decider) expired(slot time.Time) bool {
-	return d.spec.Deadline != nil && d.now.Sub(slot) > *d.spec.Deadline
+	return d.spec.Deadline != nil && d.now.Sub(d.times.Due(slot)) > *d.spec.Deadline
+}
+
+// wakeLate asks for a decision when the run of a slot is too late.
+func (d *decider) wakeLate(slot time.Time) {
+	if d.spec.Deadline != nil {
+		d.wake(d.times.Due(slot).Add(*d.spec.Deadline + time.Millisecond))
+	}
 }
 
 func (d *decider) newerCommitted(run Run) bool {
 	return slices.ContainsFunc(d.active, func(other Run) bool {
 		return other.Prepared && !other.Withdrawn && other.Slot.After(run.Slot)
 	})
-}
-
-// slots resolves what is due.
-func (d *decider) slots() {
-	if d.spec.Err != nil {
-		var p *schema.Problem
-		if errors.As(d.spec.Err, &p) {
-			d.out.Problems = append(d.out.Problems, p)
-		}
-		d.wake(d.now.Add(retryBroken))
-		return
-	}
-	if !d.spec.Borrowed || d.observe() {
-		return
-	}
-	cursor := d.state.Cursor
-	base := latest(d.state.Created, d.resolved, cursor.Since)
-	cron := d.spec.Cron.From(anchor(cursor, d.resolved))
-	if base.After(d.now.Add(time.Minute)) {
-		d.out.Problems = append(d.out.Problems, warning("R309", "metadata.annotations",
-			"the last resolved slot %s is later than the clock, %s", base.UTC().Format(time.RFC3339), d.now.UTC().Format(time.RFC3339)))
-	}
-	if d.held != nil {
-		d.hold(*d.held)
-		return
-	}
-	first := cron.Next(base)
-	if first.IsZero() || first.After(d.now) {
-		if cursor.Hold != nil {
-			d.do(Resume{})
-		}
-		d.wake(first)
-		return
-	}
-	d.wake(cron.Next(d.now))
-	d.due(cron, base)
-}
-
-// anchor is where @every counts from: the last resolved slot, which is one of
-// its own, or else the time since when it is in force.
-func anchor(cursor Cursor, resolved time.Time) time.Time {
-	if resolved.IsZero() {
-		return cursor.Since
-	}
-	return resolved
-}
-
-// observe reports whether the schedule in force has to be recorded before any
-// of its slots can be resolved.
-func (d *decider) observe() bool {
-	cursor := d.state.Cursor
-	if !cursor.IsZero() && cursor.Schedule == d.spec.Schedule && cursor.Zone == d.spec.Zone {
-		return false
-	}
-	seen := Observe{Schedule: d.spec.Schedule, Zone: d.spec.Zone, Since: latest(d.state.Created, d.state.Edited)}
-	if !cursor.IsZero() {
-		seen.Edited = true
-		if d.state.Edited.IsZero() || (cursor.Zone != "" && d.spec.Zone == "") {
-			// Nobody owns a field that was removed, so its time is not known.
-			seen.Since = d.now.Truncate(time.Second)
-		}
-		d.dropOld(seen.Since)
-	}
-	d.do(seen)
-	d.wake(d.now)
-	return true
-}
-
-// dropOld resolves the slots of the schedule that was in force before. None of
-// them starts any more, however short the time since the edit is.
-func (d *decider) dropOld(edited time.Time) {
-	cursor := d.state.Cursor
-	old, err := Parse(cursor.Schedule, cursor.Zone)
-	if err != nil {
-		return
-	}
-	old = old.From(anchor(cursor, d.resolved))
-	d.skip(old, latest(cursor.Since, d.resolved), edited, Edited)
-}
-
-func (d *decider) hold(h Hold) {
-	before := d.state.Cursor.Hold
-	h.Since = d.now
-	if before != nil {
-		if before.Reason == h.Reason && before.By == h.By {
-			return
-		}
-		if halts(before.Reason) && halts(h.Reason) {
-			h.Since = before.Since
-		}
-	}
-	d.do(HoldBack{Hold: h})
-}
-
-// halts reports whether r stops a schedule as a whole.
-func halts(r Reason) bool { return r == Suspended || r == Paused }
-
-// due resolves the slots after base up to now; there is at least one.
-func (d *decider) due(cron Schedule, base time.Time) {
-	slot := cron.Last(base, d.now)
-	if d.spec.Deadline != nil {
-		cut := d.now.Add(-*d.spec.Deadline).Add(-time.Nanosecond)
-		if missed := cron.Last(base, cut); !missed.IsZero() {
-			d.skip(cron, base, missed, DeadlineMissed)
-			base = missed
-		}
-	}
-	hold := d.state.Cursor.Hold
-	if !slot.After(base) {
-		if hold != nil {
-			d.do(Resume{})
-		}
-		return
-	}
-	missed := cron.Count(base, slot)
-	if by := d.inTheWay(slot); d.spec.Policy == batchv1.ForbidConcurrent && by != "" {
-		if hold != nil && halts(hold.Reason) {
-			d.skip(cron, base, slot.Add(-time.Nanosecond), Superseded)
-		}
-		if hold == nil || hold.Reason != Blocked {
-			d.do(HoldBack{Hold: Hold{Reason: Blocked, Since: slot, By: by}})
-		}
-		if d.spec.Deadline != nil {
-			d.wake(slot.Add(*d.spec.Deadline + time.Millisecond))
-		}
-		return
-	}
-	d.skip(cron, base, slot.Add(-time.Nanosecond), Superseded)
-	if d.sameMinute(slot) {
-		d.do(Skip{First: slot, Last: slot, Count: 1, Reason: SameMinute, By: JobName(d.spec.Name, slot)})
-		if hold != nil {
-			d.do(Resume{})
-		}
-		return
-	}
-	if missed > manyMissed {
-		d.out.Problems = append(d.out.Problems, warning("R306", "spec.schedule", "%d slots were missed; the latest runs now", missed))
-	}
-	d.do(Start{Slot: slot, Name: JobName(d.spec.Name, slot), Missed: missed})
-}
-
-// sameMinute reports whether a run with the name that slot's would have was
-// started for an earlier slot.
-func (d *decider) sameMinute(slot time.Time) bool {
-	minute := slot.Unix() / 60
-	return (d.state.Cursor.Outcome == Ran && d.state.Cursor.Slot.Unix()/60 == minute) ||
-		(!d.state.LastSchedule.IsZero() && d.state.LastSchedule.Unix()/60 == minute)
-}
-
-// inTheWay returns the name of a run that a strict policy has to wait for.
-func (d *decider) inTheWay(slot time.Time) string {
-	name := JobName(d.spec.Name, slot)
-	for _, run := range d.active {
-		if run.Name != name {
-			return run.Name
-		}
-	}
-	for _, ref := range d.unknown {
-		return ref.Name
-	}
-	return ""
-}
-
-// skip resolves the slots of cron after the first and not after the second
-// time. Those that came while the schedule was halted are skipped for that.
-func (d *decider) skip(cron Schedule, after, until time.Time, reason Reason) {
-	by := ""
-	if hold := d.state.Cursor.Hold; hold != nil {
-		by = hold.By
-		if halts(hold.Reason) && reason != Edited {
-			d.skipRange(cron, after, earliest(until, hold.Since), reason, "")
-			d.skipRange(cron, latest(after, hold.Since), until, hold.Reason, by)
-			return
-		}
-	}
-	if reason == Edited {
-		by = ""
-	}
-	d.skipRange(cron, after, until, reason, by)
-}
-
-func (d *decider) skipRange(cron Schedule, after, until time.Time, reason Reason, by string) {
-	last := cron.Last(after, until)
-	if last.IsZero() {
-		return
-	}
-	first := cron.Next(after)
-	d.do(Skip{First: first, Last: last, Count: cron.Count(after, until), Reason: reason, By: by})
 }
 
 // history deletes finished runs beyond the limits, the oldest first.

@@ -49,6 +49,9 @@ func newHistory(t *testing.T, seed uint64) *history {
 		d := int64(5 + r.IntN(4000))
 		cj.Spec.StartingDeadlineSeconds = &d
 	}
+	if r.IntN(2) == 0 {
+		cj.Annotations[schema.AnnotationPolicy] = someRules(r, now).String()
+	}
 	return &history{t: t, random: r, now: now, walked: now, view: View{CronJob: cj, Gone: map[types.UID]bool{}},
 		released: map[int64]int{}, outcomes: map[int64][]Outcome{}, due: map[int64]bool{}}
 }
@@ -56,6 +59,33 @@ func newHistory(t *testing.T, seed uint64) *history {
 func someCron(r *rand.Rand) string {
 	all := []string{"* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "0 9 * * 1-5", "30 10,11,12 * * 1-5", "0-5 0 * * *", "15 */3 * * *"}
 	return all[r.IntN(len(all))]
+}
+
+// someRules is any policy that leaves the slots themselves as they are.
+func someRules(r *rand.Rand, now time.Time) Policy {
+	var p Policy
+	day := func(n int) Day {
+		year, month, day := now.AddDate(0, 0, n).Date()
+		return Day{year, month, day}
+	}
+	for range r.IntN(4) {
+		n := r.IntN(12)
+		p.Exclude = append(p.Exclude, Days{First: day(n), Last: day(n + r.IntN(3))})
+	}
+	if r.IntN(4) == 0 {
+		p.NotBefore = now.Add(time.Duration(r.IntN(5*1440)) * time.Minute)
+	}
+	if r.IntN(4) == 0 {
+		p.NotAfter = now.Add(time.Duration(r.IntN(15*1440)) * time.Minute)
+	}
+	if r.IntN(3) == 0 {
+		p.Jitter = schema.Duration{Duration: time.Duration(r.IntN(4000)) * time.Second}
+	}
+	if r.IntN(3) == 0 {
+		p.Overlap = OverlapQueue
+	}
+	p.CatchUp = []CatchUp{{}, {Policy: CatchUpAll, Limit: 1 + r.IntN(5)}, {Policy: CatchUpNone}}[r.IntN(3)]
+	return p
 }
 
 func (h *history) fail(format string, args ...any) {
@@ -118,7 +148,11 @@ func (h *history) step() {
 
 func (h *history) edit() {
 	cj := h.view.CronJob.DeepCopy()
-	switch h.random.IntN(4) {
+	switch h.random.IntN(5) {
+	case 4:
+		p := someRules(h.random, h.now)
+		cj.Annotations[schema.AnnotationPolicy] = p.String()
+		h.note("policy %s", p)
 	case 0:
 		cj.Annotations[schema.AnnotationSuspended] = fmt.Sprint(h.random.IntN(2) == 0)
 		h.note("suspended: %s", cj.Annotations[schema.AnnotationSuspended])
@@ -203,9 +237,10 @@ func (h *history) rests(spec Spec, state State, d Decision) {
 		}
 		return
 	}
-	next := spec.Cron.Next(latest(h.now, state.Cursor.Slot, state.Cursor.Since, state.Created))
-	if d.Wake.IsZero() || d.Wake.After(next) {
-		h.fail("wakes at %s, the next slot is %s", d.Wake, next)
+	times := spec.Times()
+	next := times.Due(times.NextOpen(latest(h.now, state.Cursor.Slot, state.Cursor.Since, state.Created)))
+	if !next.IsZero() && (d.Wake.IsZero() || d.Wake.After(next)) {
+		h.fail("wakes at %s, the next slot is due at %s", d.Wake, next)
 	}
 }
 
@@ -279,8 +314,11 @@ func (h *history) prepare(a Start) *batchv1.Job {
 			return job
 		}
 	}
-	if a.Slot.After(h.now) {
+	spec, _ := SpecOf(h.view.CronJob)
+	if times := spec.Times(); times.Due(a.Slot).After(h.now) {
 		h.fail("%s starts before its time", a.Name)
+	} else if c := times.At(a.Slot); c != nil {
+		h.fail("%s starts while its schedule is closed, %s", a.Name, c.By)
 	}
 	job := NewRun(h.view.CronJob, "s", a.Slot)
 	h.serial++
@@ -377,11 +415,15 @@ func (h *history) check() {
 			committed[run.Slot.Unix()] = true
 		}
 	}
+	spec, err := SpecOf(h.view.CronJob)
+	if err != nil {
+		h.fail("%v", err)
+	}
 	for slot := range h.due {
 		text := time.Unix(slot, 0).UTC()
 		outcomes := h.outcomes[slot]
 		if slot > cursor.Slot.Unix() {
-			if cursor.Hold == nil && text.Before(h.now) {
+			if cursor.Hold == nil && spec.Times().Due(text).Before(h.now) {
 				h.fail("slot %s is not resolved, and nothing holds it back", text)
 			}
 			if len(outcomes) > 0 || h.released[slot] > 0 {

@@ -106,4 +106,14 @@ var rules = map[string]Rule{
 		Explanation: "The annotation says what git wants of suspend; it must be true or false. Nothing fires until it can be read.",
 		Mend:        "Set it to \"true\" or \"false\", or apply the repository again.",
 	},
+	"R316": {
+		Title:       "policy cannot be read",
+		Explanation: "The annotation rota.dev/policy holds the rules of the SchedulePolicies that select this CronJob. It was changed by hand, or is of a newer rota. Nothing fires until it can be read, for a rule might forbid it.",
+		Mend:        "Apply the repository again, or use a rota that knows the rule.",
+	},
+	"R317": {
+		Title:       "schedule has not succeeded in time",
+		Explanation: "The policy's expectWithin says how long after a slot, at most, a run has succeeded. None has since the slot named: it has not started, still runs, or failed.",
+		Mend:        "Look at the last run's log, and at why the slot did not run if there is none.",
+	},
 }

@@ -17,12 +17,14 @@ const AnnotationScheduled = batchv1.CronJobScheduledTimestampAnnotation
 
 // Spec is what a CronJob asks for, as rota applied it.
 type Spec struct {
-	// Name is the CronJob's name.
-	Name string
+	// Namespace and Name are the CronJob's.
+	Namespace, Name string
 	// Schedule and Zone are the texts of spec.schedule and spec.timeZone.
 	Schedule, Zone string
 	// Cron is Schedule in Zone; the zero value if Err is set.
 	Cron Schedule
+	// Rules are the policy's; the zero value has none.
+	Rules Policy
 	// Err says why Cron cannot be had, and nothing fires until it is mended.
 	Err error
 	// Borrowed is spec.suspend: the cluster's own controller stands back.
@@ -63,6 +65,7 @@ func SpecOf(cj *batchv1.CronJob) (Spec, error) {
 			cj.Namespace, cj.Name, schema.AnnotationScheduler)
 	}
 	s := Spec{
+		Namespace:      cj.Namespace,
 		Name:           cj.Name,
 		Schedule:       cj.Spec.Schedule,
 		Borrowed:       cj.Spec.Suspend != nil && *cj.Spec.Suspend,
@@ -110,6 +113,16 @@ func (s *Spec) annotations(cj *batchv1.CronJob) {
 		}
 		s.Suspended = suspended
 	}
+	if text, ok := cj.Annotations[schema.AnnotationPolicy]; ok {
+		rules, err := ParsePolicy(text)
+		if err != nil {
+			s.Err = err
+		}
+		s.Rules, s.Pause = rules, rules.Pause
+	}
+	if s.Rules.Overlap == OverlapQueue {
+		s.Policy = batchv1.ForbidConcurrent
+	}
 	if text, ok := cj.Annotations[schema.AnnotationPause]; ok {
 		pause, err := ParsePause(text)
 		if err != nil {
@@ -142,6 +155,9 @@ func warning(rule, field, format string, args ...any) *schema.Problem {
 	p.Severity = schema.SeverityWarning
 	return p
 }
+
+// Times returns the slots of s under its rules.
+func (s Spec) Times() Times { return NewTimes(s.Cron, s.Rules, s.Namespace+"/"+s.Name) }
 
 // ParsePause reads `until=2026-12-01T08:00:00Z reason="…"`. Both parts may be
 // missing: no until means until the annotation goes. A reason without quotes
