@@ -3,32 +3,11 @@ package schedule
 import (
 	"strings"
 	"time"
+
+	"rota.dev/rota/schema"
 )
 
-// DaylightSaving says what becomes of a fixed time of day on the days on which
-// clocks are changed. A time is fixed when neither the minute nor the hour of
-// its schedule begins with a star, the rule of Debian's cron; other schedules
-// go by the clock on the wall whatever it does, and so do changes of three
-// hours and more, which are no daylight saving.
-type DaylightSaving struct {
-	// Gap is Skip, the default and Kubernetes' way: a time that is left out
-	// does not fire that day; or Shift: it fires when the gap ends.
-	Gap string `json:"gap,omitempty"`
-	// Repeat is Both, the default and Kubernetes' way: a time that comes twice
-	// fires twice; or First or Last: it fires once.
-	Repeat string `json:"repeat,omitempty"`
-}
-
-// What DaylightSaving says.
-const (
-	GapSkip     = "Skip"
-	GapShift    = "Shift"
-	RepeatBoth  = "Both"
-	RepeatFirst = "First"
-	RepeatLast  = "Last"
-)
-
-// savingRule is a DaylightSaving in two bytes, for there are many schedules.
+// savingRule is a schema.DaylightSaving in two bytes, for there are many schedules.
 type savingRule struct {
 	shift       bool
 	first, last bool
@@ -38,8 +17,8 @@ type savingRule struct {
 const mostSaving = 3 * 3600
 
 // With returns s with the rule d.
-func (s Schedule) With(d DaylightSaving) Schedule {
-	s.saving = savingRule{shift: d.Gap == GapShift, first: d.Repeat == RepeatFirst, last: d.Repeat == RepeatLast}
+func (s Schedule) With(d schema.DaylightSaving) Schedule {
+	s.saving = savingRule{shift: d.Gap == schema.GapShift, first: d.Repeat == schema.RepeatFirst, last: d.Repeat == schema.RepeatLast}
 	return s
 }
 

@@ -11,96 +11,104 @@ import (
 
 func minutes(n int) schema.Duration { return schema.Duration{Duration: time.Duration(n) * time.Minute} }
 
+func day(text string) schema.Day {
+	d, err := schema.ParseDay(text)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
 func TestDecideUnderAPolicy(t *testing.T) {
 	const F = batchv1.ForbidConcurrent
-	christmas := []Days{{First: Day{2016, 5, 19}, Last: Day{2016, 5, 20}, Source: "holidays.ics"}}
+	christmas := []schema.Days{{First: day("2016-05-19"), Last: day("2016-05-20"), Source: "holidays.ics"}}
 	for name, c := range map[string]struct {
 		row    row
-		rules  Policy
+		rules  schema.Policy
 		change func(*Spec, *State)
 		want   string
 		wake   string
 	}{
 		"a day that is excluded: held back for it, until the next open slot": {
 			row:   row{cron: hourly, created: "05-18 22:30", last: "05-18 23:00", now: "00:00:01"},
-			rules: Policy{Exclude: christmas}, want: "HoldBack Excluded", wake: "01:00"},
+			rules: schema.Policy{Exclude: christmas}, want: "HoldBack Excluded", wake: "01:00"},
 		"the closure is on record: nothing to do until it ends": {
 			row:   row{cron: hourly, created: "05-18 22:30", last: "05-18 23:00", now: "13:00:01"},
-			rules: Policy{Exclude: christmas}, change: closedSince("00:00:01", "05-21 00:00", "holidays.ics"), want: "", wake: "05-21 00:00"},
+			rules: schema.Policy{Exclude: christmas}, change: closedSince("00:00:01", "05-21 00:00", "holidays.ics"), want: "", wake: "05-21 00:00"},
 		"the closure has ended: what came meanwhile is skipped for it": {
 			row:   row{cron: hourly, created: "05-18 22:30", last: "05-18 23:00", now: "05-21 00:00:01"},
-			rules: Policy{Exclude: christmas}, change: closedSince("00:00:01", "05-21 00:00", "holidays.ics"),
+			rules: schema.Policy{Exclude: christmas}, change: closedSince("00:00:01", "05-21 00:00", "holidays.ics"),
 			want: "Skip 48 Excluded, Start 05-21 00:00", wake: "05-21 01:00"},
 		"the exclusion was removed: nothing of the past fires because of it": {
 			row:  row{cron: hourly, created: "05-18 22:30", last: "05-18 23:00", now: "13:20"},
 			want: "Skip 14 Excluded, Resume", change: closedSince("00:00:01", "05-21 00:00", "holidays.ics"), wake: "14:00"},
 		"an outage across a closure: each slot has its own reason": {
 			row:   row{cron: hourly, created: "05-18 20:30", last: "05-18 21:00", now: "05-21 01:30"},
-			rules: Policy{Exclude: christmas}, want: "Skip 2 Superseded, Skip 48 Excluded, Skip 1 Superseded, Start 05-21 01:00", wake: "05-21 02:00"},
+			rules: schema.Policy{Exclude: christmas}, want: "Skip 2 Superseded, Skip 48 Excluded, Skip 1 Superseded, Start 05-21 01:00", wake: "05-21 02:00"},
 		"before the window": {
 			row:   row{cron: hourly, created: "08:59", now: "10:01"},
-			rules: Policy{NotBefore: at("12:30")}, want: "HoldBack OutsideWindow", wake: "11:00"},
+			rules: schema.Policy{NotBefore: at("12:30")}, want: "HoldBack OutsideWindow", wake: "11:00"},
 		"the window has opened": {
 			row:   row{cron: hourly, created: "08:59", now: "13:00:01"},
-			rules: Policy{NotBefore: at("12:30")}, change: closedSince("09:00", "12:30", "not before 2016-05-19T12:30:00Z"),
+			rules: schema.Policy{NotBefore: at("12:30")}, change: closedSince("09:00", "12:30", "not before 2016-05-19T12:30:00Z"),
 			want: "Skip 4 OutsideWindow, Start 05-19 13:00", wake: "14:00"},
 		"the window ends with the slot at its end": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", now: "10:00:01"},
-			rules: Policy{NotAfter: at("10:00")}, want: "Start 05-19 10:00", wake: "11:00"},
+			rules: schema.Policy{NotAfter: at("10:00")}, want: "Start 05-19 10:00", wake: "11:00"},
 		"the window is over: no slot is waited for": {
 			row:   row{cron: hourly, created: "08:59", last: "10:00", now: "11:00:01"},
-			rules: Policy{NotAfter: at("10:00")}, change: closedSince("11:00", "", "not after 2016-05-19T10:00:00Z"), want: ""},
+			rules: schema.Policy{NotAfter: at("10:00")}, change: closedSince("11:00", "", "not after 2016-05-19T10:00:00Z"), want: ""},
 		"jitter: the slot is not due yet": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", now: "10:00:01"},
-			rules: Policy{Jitter: minutes(30)}, want: "", wake: "10:25:19"},
+			rules: schema.Policy{Jitter: minutes(30)}, want: "", wake: "10:25:19"},
 		"jitter: the slot is due": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", now: "10:25:19"},
-			rules: Policy{Jitter: minutes(30)}, want: "Start 05-19 10:00", wake: "11:25:19"},
+			rules: schema.Policy{Jitter: minutes(30)}, want: "Start 05-19 10:00", wake: "11:25:19"},
 		"jitter: the deadline counts from when it was due": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", deadline: 60, now: "10:26:10"},
-			rules: Policy{Jitter: minutes(30)}, want: "Start 05-19 10:00", wake: "11:25:19"},
+			rules: schema.Policy{Jitter: minutes(30)}, want: "Start 05-19 10:00", wake: "11:25:19"},
 		"jitter: and is missed after that": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", deadline: 60, now: "10:26:20"},
-			rules: Policy{Jitter: minutes(30)}, want: "Skip 1 DeadlineMissed", wake: "11:25:19"},
+			rules: schema.Policy{Jitter: minutes(30)}, want: "Skip 1 DeadlineMissed", wake: "11:25:19"},
 		"jitter is cut before the next slot": {
 			row:   row{cron: "* * * * *", created: "08:59", last: "09:00", now: "09:01:59"},
-			rules: Policy{Jitter: minutes(300)}, want: "Start 05-19 09:01", wake: "09:02:59"},
+			rules: schema.Policy{Jitter: minutes(300)}, want: "Start 05-19 09:01", wake: "09:02:59"},
 		"catch up on nothing: a slot that is late does not start": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", now: "12:01:01"},
-			rules: Policy{CatchUp: CatchUp{Policy: CatchUpNone}}, want: "Skip 3 NotCaughtUp", wake: "13:00"},
+			rules: schema.Policy{CatchUp: schema.CatchUp{Policy: schema.CatchUpNone}}, want: "Skip 3 NotCaughtUp", wake: "13:00"},
 		"catch up on nothing: a slot that is in time does": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", now: "12:00:59"},
-			rules: Policy{CatchUp: CatchUp{Policy: CatchUpNone}}, want: "Skip 2 NotCaughtUp, Start 05-19 12:00", wake: "13:00"},
+			rules: schema.Policy{CatchUp: schema.CatchUp{Policy: schema.CatchUpNone}}, want: "Skip 2 NotCaughtUp, Start 05-19 12:00", wake: "13:00"},
 		"catch up on all: the oldest first": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", now: "12:30"},
-			rules: Policy{CatchUp: CatchUp{Policy: CatchUpAll}}, want: "Start 05-19 10:00", wake: "13:00"},
+			rules: schema.Policy{CatchUp: schema.CatchUp{Policy: schema.CatchUpAll}}, want: "Start 05-19 10:00", wake: "13:00"},
 		"catch up on all: no more than the limit": {
 			row:   row{cron: hourly, created: "08:59", last: "09:00", now: "20:30"},
-			rules: Policy{CatchUp: CatchUp{Policy: CatchUpAll, Limit: 3}}, want: "Skip 8 Superseded, Start 05-19 18:00", wake: "21:00"},
+			rules: schema.Policy{CatchUp: schema.CatchUp{Policy: schema.CatchUpAll, Limit: 3}}, want: "Skip 8 Superseded, Start 05-19 18:00", wake: "21:00"},
 		"queue: the first slot that finds a run waits for it": {
 			row:   row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "active", now: "10:00:01"},
-			rules: Policy{Overlap: OverlapQueue}, want: "HoldBack Blocked", wake: "11:00"},
+			rules: schema.Policy{Overlap: schema.OverlapQueue}, want: "HoldBack Blocked", wake: "11:00"},
 		"queue: later ones change nothing": {
 			row:   row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "active", now: "12:30"},
-			rules: Policy{Overlap: OverlapQueue}, change: blockedSince("10:00"), want: "", wake: "13:00"},
+			rules: schema.Policy{Overlap: schema.OverlapQueue}, change: blockedSince("10:00"), want: "", wake: "13:00"},
 		"queue: the oldest starts, those behind it are skipped": {
 			row:   row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "done", now: "12:30"},
-			rules: Policy{Overlap: OverlapQueue}, change: blockedSince("10:00"), want: "Forget run, Start 05-19 10:00, Skip 2 QueueFull", wake: "13:00"},
+			rules: schema.Policy{Overlap: schema.OverlapQueue}, change: blockedSince("10:00"), want: "Forget run, Start 05-19 10:00, Skip 2 QueueFull", wake: "13:00"},
 		"no queue: the latest starts": {
 			row:    row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "done", now: "12:30"},
 			change: blockedSince("10:00"), want: "Forget run, Skip 2 Superseded, Start 05-19 12:00", wake: "13:00"},
 		"queue: the one that waits misses its deadline, the next one waits": {
 			row:   row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "active", deadline: 4000, now: "11:30"},
-			rules: Policy{Overlap: OverlapQueue}, change: blockedSince("10:00"), want: "Skip 1 DeadlineMissed, HoldBack Blocked", wake: "12:00"},
+			rules: schema.Policy{Overlap: schema.OverlapQueue}, change: blockedSince("10:00"), want: "Skip 1 DeadlineMissed, HoldBack Blocked", wake: "12:00"},
 		"expected within: in time": {
 			row:   row{cron: hourly, created: "08:59", last: "10:00", now: "10:20"},
-			rules: Policy{ExpectWithin: minutes(30)}, change: succeeded("09:10"), want: "", wake: "10:30"},
+			rules: schema.Policy{ExpectWithin: minutes(30)}, change: succeeded("09:10"), want: "", wake: "10:30"},
 		"expected within: late": {
 			row:   row{cron: hourly, created: "08:59", last: "10:00", now: "10:30"},
-			rules: Policy{ExpectWithin: minutes(30)}, change: succeeded("09:10"), want: "R317", wake: "11:00"},
+			rules: schema.Policy{ExpectWithin: minutes(30)}, change: succeeded("09:10"), want: "R317", wake: "11:00"},
 		"expected within: on an excluded day nothing is": {
 			row:   row{cron: hourly, created: "05-18 22:30", last: "05-18 23:00", now: "13:00:01"},
-			rules: Policy{Exclude: christmas, ExpectWithin: minutes(30)},
+			rules: schema.Policy{Exclude: christmas, ExpectWithin: minutes(30)},
 			change: func(p *Spec, s *State) {
 				closedSince("00:00:01", "05-21 00:00", "holidays.ics")(p, s)
 				succeeded("05-18 23:05")(p, s)
@@ -152,16 +160,16 @@ func succeeded(when string) func(*Spec, *State) {
 }
 
 func TestPolicyIsReadAsItIsWritten(t *testing.T) {
-	p := Policy{
+	p := schema.Policy{
 		Names: []string{"billing"}, Origin: "policy.yaml:3", Jitter: minutes(5), NotAfter: at("12:00"),
-		Exclude:        []Days{{First: Day{2026, 12, 24}, Last: Day{2027, 1, 2}}, {First: Day{2026, 5, 1}, Last: Day{2026, 5, 1}, Source: "holidays.ics"}},
-		Overlap:        OverlapQueue,
-		CatchUp:        CatchUp{Policy: CatchUpAll, Limit: 3},
-		DaylightSaving: DaylightSaving{Gap: GapShift, Repeat: RepeatLast},
-		Pause:          &Pause{Until: at("13:00"), Reason: "ledger migration"},
+		Exclude:        []schema.Days{{First: day("2026-12-24"), Last: day("2027-01-02")}, {First: day("2026-05-01"), Last: day("2026-05-01"), Source: "holidays.ics"}},
+		Overlap:        schema.OverlapQueue,
+		CatchUp:        schema.CatchUp{Policy: schema.CatchUpAll, Limit: 3},
+		DaylightSaving: schema.DaylightSaving{Gap: schema.GapShift, Repeat: schema.RepeatLast},
+		Pause:          &schema.PolicyPause{Until: at("13:00"), Reason: "ledger migration"},
 		ExpectWithin:   minutes(90),
 	}
-	got, err := ParsePolicy(p.String())
+	got, err := schema.ParsePolicy(p.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +191,7 @@ func TestPolicyRefuses(t *testing.T) {
 		"days back to front":      `{"exclude": ["2026-02-03/2026-02-01"]}`,
 		"a pause that is none":    `{"pause": "till noon"}`,
 	} {
-		if _, err := ParsePolicy(text); err == nil {
+		if _, err := schema.ParsePolicy(text); err == nil {
 			t.Errorf("%s: %s was read", name, text)
 		}
 	}
@@ -200,20 +208,16 @@ func TestDaysBeginWhereTheZoneSaysSo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		day, err := ParseDay(c.day)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := day.Start(zone).Format(time.RFC3339); got != c.want {
+		if got := day(c.day).Start(zone).Format(time.RFC3339); got != c.want {
 			t.Errorf("%s begins in %s at %s, want %s", c.day, c.zone, got, c.want)
 		}
 	}
 }
 
 func TestClosuresThatOverlapAreCut(t *testing.T) {
-	p := Policy{NotBefore: at("05-10 12:00"), NotAfter: at("05-20 12:00"), Exclude: []Days{
-		{First: Day{2016, 5, 20}, Last: Day{2016, 5, 22}}, {First: Day{2016, 5, 9}, Last: Day{2016, 5, 10}},
-		{First: Day{2016, 5, 14}, Last: Day{2016, 5, 16}}, {First: Day{2016, 5, 15}, Last: Day{2016, 5, 15}},
+	p := schema.Policy{NotBefore: at("05-10 12:00"), NotAfter: at("05-20 12:00"), Exclude: []schema.Days{
+		{First: day("2016-05-20"), Last: day("2016-05-22")}, {First: day("2016-05-09"), Last: day("2016-05-10")},
+		{First: day("2016-05-14"), Last: day("2016-05-16")}, {First: day("2016-05-15"), Last: day("2016-05-15")},
 	}}
 	cron, err := Parse(hourly, "")
 	if err != nil {
@@ -229,8 +233,8 @@ func TestClosuresThatOverlapAreCut(t *testing.T) {
 	}
 	open := 0
 	for slot := at("05-01 00:00"); slot.Before(at("05-30 00:00")); slot = slot.Add(time.Hour) {
-		day := slot.Day()
-		want := slot.Before(p.NotBefore) || slot.After(p.NotAfter) || day == 9 || day == 10 || day >= 14 && day <= 16 || day >= 20 && day <= 22
+		date := slot.Day()
+		want := slot.Before(p.NotBefore) || slot.After(p.NotAfter) || date == 9 || date == 10 || date >= 14 && date <= 16 || date >= 20 && date <= 22
 		if closed := times.At(slot) != nil; closed != want {
 			t.Errorf("%s: closed is %t", slot, closed)
 		}

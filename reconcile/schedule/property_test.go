@@ -62,15 +62,15 @@ func someCron(r *rand.Rand) string {
 }
 
 // someRules is any policy that leaves the slots themselves as they are.
-func someRules(r *rand.Rand, now time.Time) Policy {
-	var p Policy
-	day := func(n int) Day {
-		year, month, day := now.AddDate(0, 0, n).Date()
-		return Day{year, month, day}
+func someRules(r *rand.Rand, now time.Time) schema.Policy {
+	var p schema.Policy
+	day := func(n int) schema.Day {
+		year, month, date := now.AddDate(0, 0, n).Date()
+		return schema.Day{Year: year, Month: month, Day: date}
 	}
 	for range r.IntN(4) {
 		n := r.IntN(12)
-		p.Exclude = append(p.Exclude, Days{First: day(n), Last: day(n + r.IntN(3))})
+		p.Exclude = append(p.Exclude, schema.Days{First: day(n), Last: day(n + r.IntN(3))})
 	}
 	if r.IntN(4) == 0 {
 		p.NotBefore = now.Add(time.Duration(r.IntN(5*1440)) * time.Minute)
@@ -82,9 +82,9 @@ func someRules(r *rand.Rand, now time.Time) Policy {
 		p.Jitter = schema.Duration{Duration: time.Duration(r.IntN(4000)) * time.Second}
 	}
 	if r.IntN(3) == 0 {
-		p.Overlap = OverlapQueue
+		p.Overlap = schema.OverlapQueue
 	}
-	p.CatchUp = []CatchUp{{}, {Policy: CatchUpAll, Limit: 1 + r.IntN(5)}, {Policy: CatchUpNone}}[r.IntN(3)]
+	p.CatchUp = []schema.CatchUp{{}, {Policy: schema.CatchUpAll, Limit: 1 + r.IntN(5)}, {Policy: schema.CatchUpNone}}[r.IntN(3)]
 	return p
 }
 

@@ -9,6 +9,13 @@ import (
 	"rota.dev/rota/schema"
 )
 
+const (
+	// promptly is how late a run may start that is not to be caught up on.
+	promptly = time.Minute
+	// defaultCatchUp is how many slots are caught up on where it is not said.
+	defaultCatchUp = 10
+)
+
 // slots resolves what is due.
 func (d *decider) slots() {
 	if d.spec.Err != nil {
@@ -164,7 +171,7 @@ func (d *decider) leaveClosure(times Times, base, last time.Time, h Hold) time.T
 // for what reason; false if it always does.
 func (d *decider) late() (time.Duration, Reason, bool) {
 	deadline := d.spec.Deadline
-	if d.spec.Rules.CatchUp.Policy == CatchUpNone && (deadline == nil || *deadline > promptly) {
+	if d.spec.Rules.CatchUp.Policy == schema.CatchUpNone && (deadline == nil || *deadline > promptly) {
 		return promptly, NotCaughtUp, true
 	}
 	if deadline == nil {
@@ -180,7 +187,7 @@ func (d *decider) pick(times Times, base, last time.Time) time.Time {
 		return w
 	}
 	slot := times.LastOpen(base, last)
-	if d.spec.Rules.CatchUp.Policy != CatchUpAll || slot.IsZero() {
+	if d.spec.Rules.CatchUp.Policy != schema.CatchUpAll || slot.IsZero() {
 		return slot
 	}
 	most := d.spec.Rules.CatchUp.Limit
@@ -200,7 +207,7 @@ func (d *decider) pick(times Times, base, last time.Time) time.Time {
 // waiting returns the slot that waits for its turn under Queue, or zero.
 func (d *decider) waiting(base time.Time) time.Time {
 	hold := d.state.Cursor.Hold
-	if d.spec.Rules.Overlap == OverlapQueue && hold != nil && hold.Reason == Blocked && hold.Since.After(base) {
+	if d.spec.Rules.Overlap == schema.OverlapQueue && hold != nil && hold.Reason == Blocked && hold.Since.After(base) {
 		return hold.Since
 	}
 	return time.Time{}
@@ -214,7 +221,7 @@ func (d *decider) begin(times Times, base, slot, last time.Time) {
 		if hold != nil && halts(hold.Reason) {
 			d.skip(times, base, slot.Add(-time.Nanosecond), Superseded)
 		}
-		if hold == nil || hold.Reason != Blocked || d.spec.Rules.Overlap == OverlapQueue && !hold.Since.Equal(slot) {
+		if hold == nil || hold.Reason != Blocked || d.spec.Rules.Overlap == schema.OverlapQueue && !hold.Since.Equal(slot) {
 			d.do(HoldBack{Hold: Hold{Reason: Blocked, Since: slot, By: by}})
 		}
 		if late, _, ok := d.late(); ok {

@@ -24,7 +24,7 @@ type Spec struct {
 	// Cron is Schedule in Zone; the zero value if Err is set.
 	Cron Schedule
 	// Rules are the policy's; the zero value has none.
-	Rules Policy
+	Rules schema.Policy
 	// Err says why Cron cannot be had, and nothing fires until it is mended.
 	Err error
 	// Borrowed is spec.suspend: the cluster's own controller stands back.
@@ -114,13 +114,16 @@ func (s *Spec) annotations(cj *batchv1.CronJob) {
 		s.Suspended = suspended
 	}
 	if text, ok := cj.Annotations[schema.AnnotationPolicy]; ok {
-		rules, err := ParsePolicy(text)
+		rules, err := schema.ParsePolicy(text)
 		if err != nil {
-			s.Err = err
+			s.Err = problem("R316", "metadata.annotations", err, "the policy %q cannot be read: %v", clip(text), err)
 		}
-		s.Rules, s.Pause = rules, rules.Pause
+		s.Rules = rules
+		if p := rules.Pause; p != nil {
+			s.Pause = &Pause{Until: p.Until, Reason: p.Reason}
+		}
 	}
-	if s.Rules.Overlap == OverlapQueue {
+	if s.Rules.Overlap == schema.OverlapQueue {
 		s.Policy = batchv1.ForbidConcurrent
 	}
 	if text, ok := cj.Annotations[schema.AnnotationPause]; ok {

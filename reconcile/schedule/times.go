@@ -4,6 +4,8 @@ import (
 	"hash/fnv"
 	"slices"
 	"time"
+
+	"rota.dev/rota/schema"
 )
 
 // Times are the slots of a schedule under a policy. Some of them are closed,
@@ -29,7 +31,7 @@ type Closure struct {
 
 // NewTimes returns the slots of cron under p. Name is the schedule's, as
 // namespace/name: it gives the jitter.
-func NewTimes(cron Schedule, p Policy, name string) Times {
+func NewTimes(cron Schedule, p schema.Policy, name string) Times {
 	t := Times{cron: cron.With(p.DaylightSaving), closed: closures(p, cron.Location())}
 	if jitter := p.Jitter.Truncate(time.Second); jitter > 0 {
 		h := fnv.New64a()
@@ -39,7 +41,7 @@ func NewTimes(cron Schedule, p Policy, name string) Times {
 	return t
 }
 
-func closures(p Policy, zone *time.Location) []Closure {
+func closures(p schema.Policy, zone *time.Location) []Closure {
 	var list []Closure
 	for _, days := range p.Exclude {
 		by := days.Source

@@ -1,4 +1,4 @@
-package schedule
+package schema
 
 import (
 	"encoding/json"
@@ -7,8 +7,6 @@ import (
 	"sort"
 	"strings"
 	"time"
-
-	"rota.dev/rota/schema"
 )
 
 // Policy is what SchedulePolicies add to a CronJob: the value of the annotation
@@ -19,7 +17,7 @@ type Policy struct {
 	Origin string   `json:"origin,omitempty"`
 	// Jitter is how long at most a run starts after its slot. How long exactly
 	// is a hash of the schedule's name, so that it is the same every time.
-	Jitter schema.Duration `json:"jitter,omitzero"`
+	Jitter Duration `json:"jitter,omitzero"`
 	// NotBefore and NotAfter bound the slots; zero means unbounded.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitzero"`
@@ -32,9 +30,12 @@ type Policy struct {
 	// DaylightSaving says what becomes of a time of day when clocks change.
 	DaylightSaving DaylightSaving `json:"daylightSaving,omitzero"`
 	// Pause holds due slots back; the annotation rota.dev/pause goes before it.
-	Pause *Pause `json:"pause,omitempty"`
+	Pause *PolicyPause `json:"pause,omitempty"`
+	// CalendarUntil is the first day of which the calendars say nothing any
+	// more, for they are read for a year only; empty without calendars.
+	CalendarUntil string `json:"calendarUntil,omitempty"`
 	// ExpectWithin is how long after a slot, at most, a run has succeeded.
-	ExpectWithin schema.Duration `json:"expectWithin,omitzero"`
+	ExpectWithin Duration `json:"expectWithin,omitzero"`
 }
 
 // OverlapQueue lets the oldest slot that came due during a run wait for its
@@ -60,15 +61,44 @@ const (
 )
 
 const (
-	// promptly is how late a run may start under CatchUpNone.
-	promptly = time.Minute
-	// defaultCatchUp is CatchUp.Limit where it is not given, and mostCatchUp
-	// what it is at most: each decision looks back over as many slots.
-	defaultCatchUp = 10
-	mostCatchUp    = 100
+	// mostCatchUp bounds CatchUp.Limit: each decision looks back over as many
+	// slots.
+	mostCatchUp = 100
 	// mostDays bounds Policy.Exclude.
 	mostDays = 2000
 )
+
+// DaylightSaving says what becomes of a fixed time of day on the days on which
+// clocks are changed. A time is fixed when neither the minute nor the hour of
+// its schedule begins with a star, the rule of Debian's cron; other schedules
+// go by the clock on the wall whatever it does, and so do changes of three
+// hours and more, which are no daylight saving.
+type DaylightSaving struct {
+	// Gap is Skip, the default and Kubernetes' way: a time that is left out
+	// does not fire that day; or Shift: it fires when the gap ends.
+	Gap string `json:"gap,omitempty"`
+	// Repeat is Both, the default and Kubernetes' way: a time that comes twice
+	// fires twice; or First or Last: it fires once.
+	Repeat string `json:"repeat,omitempty"`
+}
+
+// What DaylightSaving says.
+const (
+	GapSkip     = "Skip"
+	GapShift    = "Shift"
+	RepeatBoth  = "Both"
+	RepeatFirst = "First"
+	RepeatLast  = "Last"
+)
+
+// PolicyPause holds due slots back for a while.
+type PolicyPause struct {
+	// Until is when the pause ends by itself; without it the pause lasts as
+	// long as the policy says so.
+	Until time.Time `json:"until,omitzero"`
+	// Reason is shown wherever the schedule is.
+	Reason string `json:"reason,omitempty"`
+}
 
 // Days are whole days, the last one included: `2026-12-24/2027-01-02`, or
 // `2026-12-24` for one.
@@ -89,7 +119,7 @@ type Day struct {
 func ParseDay(text string) (Day, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return Day{}, fmt.Errorf("%q is no date; write it as 2026-12-24", clip(text))
+		return Day{}, fmt.Errorf("%q is no date; write it as 2026-12-24", clipped(text))
 	}
 	year, month, day := t.Date()
 	return Day{year, month, day}, nil
@@ -134,7 +164,7 @@ func ParseDays(text string) (Days, error) {
 		}
 	}
 	if days.Last.Compare(days.First) < 0 {
-		return Days{}, fmt.Errorf("%q ends before it begins", clip(text))
+		return Days{}, fmt.Errorf("%q ends before it begins", clipped(text))
 	}
 	return days, nil
 }
@@ -161,17 +191,7 @@ func (d *Days) UnmarshalText(text []byte) error {
 	return err
 }
 
-// MarshalText returns the pause as [ParsePause] reads it.
-func (p Pause) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-// UnmarshalText is [ParsePause].
-func (p *Pause) UnmarshalText(text []byte) error {
-	pause, err := ParsePause(string(text))
-	*p = pause
-	return err
-}
-
-// ParsePolicy reads the annotation rota.dev/policy. The error's rule is R316.
+// ParsePolicy reads the annotation rota.dev/policy.
 func ParsePolicy(text string) (Policy, error) {
 	var p Policy
 	decoder := json.NewDecoder(strings.NewReader(text))
@@ -180,10 +200,7 @@ func ParsePolicy(text string) (Policy, error) {
 	if err == nil {
 		err = p.check()
 	}
-	if err != nil {
-		return Policy{}, problem("R316", "metadata.annotations", err, "the policy %q cannot be read: %v", clip(text), err)
-	}
-	return p, nil
+	return p, err
 }
 
 func (p Policy) check() error {
@@ -191,7 +208,7 @@ func (p Policy) check() error {
 		if value == "" || slices.Contains(of, value) {
 			return nil
 		}
-		return fmt.Errorf("%s is %q and none of %s", field, clip(value), strings.Join(of, ", "))
+		return fmt.Errorf("%s is %q and none of %s", field, clipped(value), strings.Join(of, ", "))
 	}
 	for _, err := range []error{
 		one("overlap", p.Overlap, OverlapQueue),
@@ -221,4 +238,13 @@ func (p Policy) String() string {
 		panic(fmt.Sprintf("encoding a policy: %v", err)) // years beyond 9999, which ParseDay and RFC 3339 do not read
 	}
 	return string(text)
+}
+
+// clipped shortens text of a user for a message.
+func clipped(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
