@@ -203,6 +203,44 @@ func ParsePolicy(text string) (Policy, error) {
 	return p, err
 }
 
+// Rules returns what p asks for in words, one rule each, in a fixed order.
+func (p Policy) Rules() []string {
+	var rules []string
+	say := func(present bool, format string, args ...any) {
+		if present {
+			rules = append(rules, fmt.Sprintf(format, args...))
+		}
+	}
+	say(p.Jitter.Duration > 0, "jitter %s", p.Jitter)
+	say(!p.NotBefore.IsZero(), "not before %s", p.NotBefore.Format(time.RFC3339))
+	say(!p.NotAfter.IsZero(), "not after %s", p.NotAfter.Format(time.RFC3339))
+	var sources []string
+	for _, days := range p.Exclude {
+		if days.Source == "" {
+			say(true, "not on %s", days)
+		} else if !slices.Contains(sources, days.Source) {
+			sources = append(sources, days.Source)
+			say(true, "not on the days of %s", days.Source)
+		}
+	}
+	say(p.Overlap != "", "overlap %s", p.Overlap)
+	say(p.CatchUp.Policy == CatchUpAll && p.CatchUp.Limit > 0, "catch up on %d", p.CatchUp.Limit)
+	say(p.CatchUp.Policy == CatchUpAll && p.CatchUp.Limit == 0, "catch up on all")
+	say(p.CatchUp.Policy == CatchUpNone, "catch up on none")
+	say(p.DaylightSaving.Gap == GapShift, "a time in the gap fires at its end")
+	say(p.DaylightSaving.Repeat == RepeatFirst, "a repeated time fires the first time")
+	say(p.DaylightSaving.Repeat == RepeatLast, "a repeated time fires the last time")
+	if p.Pause != nil {
+		until := "until the policy changes"
+		if !p.Pause.Until.IsZero() {
+			until = "until " + p.Pause.Until.Format(time.RFC3339)
+		}
+		say(true, "paused %s", until)
+	}
+	say(p.ExpectWithin.Duration > 0, "expected within %s", p.ExpectWithin)
+	return rules
+}
+
 func (p Policy) check() error {
 	one := func(field, value string, of ...string) error {
 		if value == "" || slices.Contains(of, value) {

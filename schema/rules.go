@@ -18,7 +18,7 @@ type Rule struct {
 // Rules are all rules in the order of their ids: R001-R099 reading and
 // checking documents, R100-R199 sources, R200-R299 plans and clusters,
 // R300-R399 schedules.
-var Rules = slices.Concat(documentRules, ownKindRules, templateRules, overlayRules, validationRules, sourceRules, clusterRules, scheduleRules)
+var Rules = slices.Concat(documentRules, ownKindRules, policyRules, templateRules, overlayRules, validationRules, sourceRules, clusterRules, scheduleRules)
 
 // Explain returns the rule of an id.
 func Explain(id string) (Rule, bool) {
@@ -53,6 +53,13 @@ var ownKindRules = []Rule{
 	{"R020", "Wrong value in a document of rota's own", "The field exists and its value cannot be: something is missing, out of range, or excluded by another field. The message says which."},
 	{"R021", "Unknown kind or version under rota.dev", "The version is rota.dev/v1alpha1, and the kinds are Expansion, SchedulePolicy, Run, Backfill and Sync. Anything else is a typing error or of a newer rota."},
 	{"R022", "Metadata of a wrong type", "Names, labels and annotations are texts. YAML reads an unquoted 1, yes or on as a number or a boolean, which the API server refuses. Quote the value."},
+}
+
+var policyRules = []Rule{
+	{"R023", "Policies that contradict each other", "Two SchedulePolicies select the same CronJob and both say what a field is. Neither goes before the other, so it is refused. Let their selectors differ, or say it in one of them."},
+	{"R024", "Policy that selects nothing", "No CronJob of what is rendered has one of the names or all of the labels. Often a name is misspelt, or the CronJob was renamed; its rules would be lost without a word."},
+	{"R025", "Calendar that cannot be used", "A SchedulePolicy names an .ics file of the repository, relative to its own folder. It is missing, is no iCalendar, or has a rule that is not one of days. Events with a time of day exclude nothing and are a warning."},
+	{"R026", "H in a schedule that cannot be read", "H stands for a value that is a hash of the CronJob's name, so that many schedules spread over an hour or a day: H, H/15, H(0-29) or H(9-17)/2, in any of the five fields. The range must be inside what the field takes."},
 }
 
 var templateRules = []Rule{

@@ -18,4 +18,7 @@ var scheduleRules = []Rule{
 	{"R313", "ConcurrencyPolicy is unknown", "batch/v1 has Allow, Forbid and Replace. Use Allow, Forbid or Replace."},
 	{"R314", "Name is too long", "A run's name is the CronJob's name, a dash and the minute since the epoch, and must fit 63 characters. Use a name of at most 52 characters."},
 	{"R315", "Rota.dev/suspended cannot be read", "The annotation says what git wants of suspend; it must be true or false. Nothing fires until it can be read. Set it to \"true\" or \"false\", or apply the repository again."},
+	{"R316", "Policy cannot be read", "The annotation rota.dev/policy holds the rules of the SchedulePolicies that select this CronJob. It was changed by hand, or is of a newer rota. Nothing fires until it can be read, for a rule might forbid it. Apply the repository again, or use a rota that knows the rule."},
+	{"R317", "Schedule has not succeeded in time", "The policy's expectWithin says how long after a slot, at most, a run has succeeded. None has since the slot named: it has not started, still runs, or failed. Look at the last run's log, and at why the slot did not run if there is none."},
+	{"R318", "Calendar runs out", "Calendars are carried out for a year from when the repository is rendered, which happens at every commit. This schedule's are known for less than a month more; after that no day is excluded. Make any commit, or restart rota."},
 }

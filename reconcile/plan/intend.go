@@ -63,6 +63,9 @@ func intend(obj schema.Object, o Options, c *canonical) (Intended, error) {
 		d.annotations[schema.AnnotationScheduler] = "rota"
 		d.annotations[schema.AnnotationSuspended] = strconv.FormatBool(suspended)
 		d.child("spec")["suspend"] = true
+	case key.IsCronJob():
+		// The cluster's own controller knows no such rules.
+		delete(d.annotations, schema.AnnotationPolicy)
 	case key.Group == "" && key.Kind == "Secret":
 		d.foldStringData()
 	}

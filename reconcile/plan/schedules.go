@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,6 +16,7 @@ import (
 type timing struct {
 	cron, zone string
 	suspended  bool
+	rules      schema.Policy
 	next       time.Time
 	err        error
 }
@@ -29,11 +32,15 @@ func timingOf(cronJob *unstructured.Unstructured, now time.Time) timing {
 		t.suspended = said == "true"
 	}
 	parsed, err := schedule.Parse(t.cron, t.zone)
+	if text, ok := cronJob.GetAnnotations()[schema.AnnotationPolicy]; ok && err == nil {
+		t.rules, err = schema.ParsePolicy(text)
+	}
 	if err != nil {
 		t.err = err
 		return t
 	}
-	t.next = parsed.Next(now)
+	times := schedule.NewTimes(parsed, t.rules, cronJob.GetNamespace()+"/"+cronJob.GetName())
+	t.next = times.NextDue(now)
 	return t
 }
 
@@ -62,7 +69,7 @@ func scheduleEffect(in Intended, live *unstructured.Unstructured, input *Input) 
 	case before.suspended && !after.suspended:
 		return "will be resumed" + after.fires()
 	case before.cron == after.cron && before.zone == after.zone:
-		return ""
+		return rulesEffect(before, after)
 	case after.suspended:
 		return fmt.Sprintf("schedule changes from %s to %s; it stays suspended", before.text(), after.text())
 	case after.err != nil || after.next.IsZero():
@@ -72,6 +79,33 @@ func scheduleEffect(in Intended, live *unstructured.Unstructured, input *Input) 
 	}
 	return fmt.Sprintf("schedule changes from %s to %s: next fire moves from %s to %s",
 		before.text(), after.text(), before.show(before.next), after.show(after.next))
+}
+
+// rulesEffect says what an update does to the rules that SchedulePolicies give;
+// it is empty if it does nothing.
+func rulesEffect(before, after timing) string {
+	was, is := before.rules.Rules(), after.rules.Rules()
+	if slices.Equal(was, is) {
+		return ""
+	}
+	effect := "policy changes from " + rulesText(was) + " to " + rulesText(is)
+	switch {
+	case after.suspended || before.next.Equal(after.next):
+	case after.next.IsZero():
+		effect += "; it never fires"
+	case before.next.IsZero():
+		effect += after.fires()
+	default:
+		effect += fmt.Sprintf(": next fire moves from %s to %s", before.show(before.next), after.show(after.next))
+	}
+	return effect
+}
+
+func rulesText(rules []string) string {
+	if len(rules) == 0 {
+		return "none"
+	}
+	return "(" + strings.Join(rules, ", ") + ")"
 }
 
 func lastKnown(t timing) string {

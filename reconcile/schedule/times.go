@@ -138,6 +138,19 @@ func (t Times) NextOpen(after time.Time) time.Time {
 	return time.Time{}
 }
 
+// NextDue returns when the first open slot is due that is due after now, or the
+// zero time if there is none.
+func (t Times) NextDue(now time.Time) time.Time {
+	after := now
+	if t.offset > 0 {
+		// A slot that has come may not be due yet.
+		if last := t.cron.Last(now.Add(-t.offset-time.Second), now); !last.IsZero() && t.Due(last).After(now) {
+			after = last.Add(-time.Nanosecond)
+		}
+	}
+	return t.Due(t.NextOpen(after))
+}
+
 // LastOpen returns the last open slot after the first and not after the second
 // time, or the zero time if there is none.
 func (t Times) LastOpen(after, until time.Time) time.Time {
