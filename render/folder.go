@@ -26,6 +26,7 @@ type renderer struct {
 	parts    []*part
 	made     int             // objects so far, those included that are dropped
 	objects  []schema.Object // of all parts, once they are finished
+	policies []policy        // of all parts
 	warnings []*schema.Problem
 	problems []error
 	full     bool // a limit on the whole was passed: reading stops

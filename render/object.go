@@ -47,6 +47,7 @@ func (r *renderer) finish() {
 		}
 	}
 	r.unique(count)
+	r.applyPolicies()
 	if len(r.objects) > r.limits.Objects {
 		r.fail(&schema.Problem{Rule: "R004", Origin: schema.Origin{File: r.objects[r.limits.Objects].Origin.File},
 			Message: fmt.Sprintf("the folder makes %d objects; at most %d are made", len(r.objects), r.limits.Objects), Mend: "Render a smaller folder, or raise the limit."})
@@ -144,6 +145,7 @@ func (f *finisher) run() {
 		}
 	}
 	f.reruns()
+	f.spread()
 	setDefaults(f.object)
 }
 
@@ -325,6 +327,25 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// spread replaces H in the schedule of a CronJob, so that a diff shows when it
+// fires.
+func (f *finisher) spread() {
+	spec, ok := f.object.Object["spec"].(map[string]any)
+	if !ok || !f.object.Key().IsCronJob() {
+		return
+	}
+	text, ok := spec["schedule"].(string)
+	if !ok {
+		return
+	}
+	written, err := schema.Spread(text, f.object.GetNamespace()+"/"+f.object.GetName())
+	if err != nil {
+		f.fail("R026", "spec.schedule", err.Error(), "Write H, H/15, H(0-29) or H(9-17)/2.")
+		return
+	}
+	spec["schedule"] = written
 }
 
 // setDefaults writes out the fields of a CronJob that a person may patch by

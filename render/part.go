@@ -25,6 +25,8 @@ type part struct {
 	kustomization *kustomization
 	// claimed are files that are no resources, and who says so.
 	claimed map[string]schema.Origin
+	// policies are the SchedulePolicies in it.
+	policies []policy
 	// said was found while reading, checked while finishing.
 	said, checked findings
 	// files were read, each listed once; bytes counts every time.
@@ -240,8 +242,8 @@ func (r *renderer) source(name string) source {
 
 // fill makes a part. Meanwhile r gathers what belongs to it alone.
 func (r *renderer) fill(main string, fill func(*part) error) *part {
-	warnings, problems, claimed, failures := r.warnings, r.problems, r.claimed, r.failures()
-	r.warnings, r.problems, r.claimed = nil, nil, map[string]schema.Origin{}
+	warnings, problems, claimed, policies, failures := r.warnings, r.problems, r.claimed, r.policies, r.failures()
+	r.warnings, r.problems, r.claimed, r.policies = nil, nil, map[string]schema.Origin{}, nil
 	*r.trace = trace{main: main}
 	p := &part{}
 	faults, known := leavesOf(fill(p))
@@ -257,7 +259,8 @@ func (r *renderer) fill(main string, fill func(*part) error) *part {
 	for name, what := range r.trace.looks {
 		p.looks = append(p.looks, look{name, what})
 	}
-	r.warnings, r.problems, r.claimed = warnings, problems, claimed
+	p.policies = r.policies
+	r.warnings, r.problems, r.claimed, r.policies = warnings, problems, claimed, policies
 	p.finish(r.opts.Namespace)
 	return p
 }
@@ -307,6 +310,7 @@ func distinct(names []string) []string {
 // again by another render.
 func (r *renderer) add(p *part) {
 	r.parts = append(r.parts, p)
+	r.policies = append(r.policies, p.policies...)
 	r.warnings = append(r.warnings, p.said.copies()...)
 	for _, err := range p.said.problems {
 		r.fail(ownCopy(err))
@@ -402,6 +406,12 @@ func (p *part) size() int64 {
 	}
 	if p.kustomization != nil {
 		size += 300 * int64(len(p.kustomization.files)+len(p.kustomization.folders))
+	}
+	for _, policy := range p.policies {
+		size += 2000
+		for _, data := range policy.calendars {
+			size += int64(len(data))
+		}
 	}
 	return size + 100*int64(len(p.files)) + 200*int64(len(p.claimed))
 }

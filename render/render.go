@@ -53,6 +53,9 @@ type Options struct {
 	// not written on them, for only the cluster knows which kinds have one; it
 	// serves to find two documents that name the same object.
 	Namespace string
+	// Now is the time for which calendars are carried out, to the month: the
+	// present one and twelve more.
+	Now time.Time
 	// Limits bound the work.
 	Limits Limits
 	// Engine runs templates and kustomize; [InProcess] by default.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -72,7 +73,7 @@ func repository(t *testing.T, archive *txtar.Archive) (Tree, Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, opts := Tree{FS: fsys, Path: "."}, Options{}
+	tree, opts := Tree{FS: fsys, Path: "."}, Options{Now: time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)}
 	for _, line := range strings.Split(string(archive.Comment), "\n") {
 		name, value, _ := strings.Cut(line, ": ")
 		switch name {

@@ -63,6 +63,8 @@ func (r *renderer) own(d schema.Document, apiVersion, kind string) ([]schema.Obj
 			return nil, err
 		}
 		return r.expand(e)
+	case kind == "SchedulePolicy":
+		return nil, r.policy(d)
 	case kind == "Sync":
 		problem.Rule = "R018"
 		problem.Message = "a Sync is never read from the repository that it pulls"

@@ -297,7 +297,7 @@ func (r *Range) check(s *strict, path string) {
 // UnsupportedKind reports whether kind is one of rota.dev that this version
 // knows and does not carry out yet.
 func UnsupportedKind(kind string) bool {
-	return slices.Contains([]string{"SchedulePolicy", "Run", "Backfill"}, kind)
+	return slices.Contains([]string{"Run", "Backfill"}, kind)
 }
 
 // DecodeItems reads a list of parameters, as the file of an Expansion has it.

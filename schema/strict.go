@@ -120,7 +120,11 @@ func (s *strict) decode(n *yaml.Node, path string, into reflect.Value) {
 	}
 	if d, ok := into.Addr().Interface().(textDecoder); ok {
 		if s.wantScalar(n, path, "a text") {
-			if err := d.UnmarshalText([]byte(n.Value)); err != nil {
+			err := d.UnmarshalText([]byte(n.Value))
+			if _, isTime := d.(*time.Time); isTime && err != nil {
+				err = fmt.Errorf("%q is no time; write it as 2026-12-01T08:00:00Z", clipped(n.Value))
+			}
+			if err != nil {
 				s.refuse("R020", n, path, err.Error(), "")
 			}
 		}

@@ -18,7 +18,7 @@ import (
 
 const (
 	canary = "canary-7be19c"
-	// hostileTime is how long any answer may take, and hostileMemory how much
+	// hostileTime is how long any reply may take, and hostileMemory how much
 	// more of it than a small repository with a template and an overlay.
 	hostileTime   = 10 * time.Second
 	hostileMemory = 256 << 20
@@ -28,7 +28,7 @@ var ruleID = regexp.MustCompile(`\[R\d{3}\]`)
 
 // TestHostileRepositoriesAreAnswered gives rota, as a process of its own, each
 // repository of the corpus. What must not be taken is refused with a rule's
-// id; nothing of the file beside the repository is shown; every answer comes in
+// id; nothing of the file beside the repository is shown; every reply comes in
 // time and within the memory.
 func TestHostileRepositoriesAreAnswered(t *testing.T) {
 	if testing.Short() {
@@ -86,7 +86,7 @@ func (h attack) lay(t *testing.T, dir, base string) {
 	}
 }
 
-func (h attack) judge(t *testing.T, verb string, got answer) {
+func (h attack) judge(t *testing.T, verb string, got reply) {
 	switch {
 	case got.late:
 		t.Fatalf("%s gave no answer within %s", verb, hostileTime)
@@ -107,8 +107,8 @@ func (h attack) judge(t *testing.T, verb string, got answer) {
 
 func cut(s string) string { return s[:min(len(s), 1500)] }
 
-// answer is what a process said.
-type answer struct {
+// reply is what a process said.
+type reply struct {
 	output string
 	code   int
 	peak   int64 // bytes that it and its children had at most, as far as seen
@@ -116,7 +116,7 @@ type answer struct {
 }
 
 // measure runs a verb of rota on dir, and looks at its memory all the while.
-func measure(t *testing.T, dir, verb string) answer {
+func measure(t *testing.T, dir, verb string) reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), hostileTime)
 	defer cancel()
@@ -134,7 +134,7 @@ func measure(t *testing.T, dir, verb string) answer {
 	go func() { peak <- watchMemory(c.Process.Pid, done) }()
 	err := c.Wait()
 	close(done)
-	got := answer{output: out.String(), peak: <-peak, late: ctx.Err() != nil, code: c.ProcessState.ExitCode()}
+	got := reply{output: out.String(), peak: <-peak, late: ctx.Err() != nil, code: c.ProcessState.ExitCode()}
 	if exited := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exited) && !got.late {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ var layers = map[string]struct {
 	why string
 }{
 	"schema":                            {nil, "the words that everybody speaks depend on nobody"},
-	"render":                            {[]string{"schema", "render/expand", "render/overlay"}, "pure: a tree in, objects out"},
+	"render":                            {[]string{"schema", "render/calendar", "render/expand", "render/overlay"}, "pure: a tree in, objects out"},
+	"render/calendar":                   {[]string{"schema"}, "pure: isolates the readers of iCalendar"},
 	"render/expand":                     {[]string{"schema"}, "pure: templates know nothing of trees and clusters"},
 	"render/overlay":                    {[]string{"schema"}, "isolates kustomize, with its global state and its network"},
 	"reconcile":                         {[]string{"schema", "render", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "the loops see edges only through interfaces; cmd wires them"},
@@ -48,17 +49,20 @@ var outside = []struct {
 	{"k8s.io/client-go/dynamic", []string{"reconcile/cluster"}, "one package talks to the cluster"},
 	{"k8s.io/client-go/kubernetes", []string{"reconcile/cluster", "cmd/rota"}, "one package writes to the cluster; the demo plays the user"},
 	{"go.yaml.in/yaml/v4", []string{"schema"}, "it explains what v3 refuses, and accepts nothing"},
+	{"github.com/arran4/golang-ical", []string{"render/calendar"}, "it can fetch calendars; only its parser is used"},
 	{"github.com/nikolalohinski/gonja", []string{"render/expand"}, "Jinja stays behind the adapter"},
 }
 
 // pure packages decide; they must not be able to reach the world.
-var pure = []string{"schema", "render", "render/expand", "render/overlay", "reconcile/plan", "reconcile/schedule", "reconcile/status"}
+var pure = []string{"schema", "render", "render/calendar", "render/expand", "render/overlay", "reconcile/plan", "reconcile/schedule", "reconcile/status"}
 
 // impure are the ways out that a pure package must not import itself.
 var impure = []string{"net", "net/http", "os/exec", "log", "log/slog", "k8s.io/client-go", "k8s.io/klog"}
 
 // reasons has one line for every direct dependency: what it is for.
 var reasons = map[string]string{
+	"github.com/arran4/golang-ical":            "calendars of policies",
+	"github.com/teambition/rrule-go":           "repetitions in calendars",
 	"github.com/aymanbagabas/go-udiff":         "unified diffs of objects",
 	"github.com/fsnotify/fsnotify":             "watches a directory source",
 	"github.com/go-git/go-billy/v5":            "go-git's file system interface",

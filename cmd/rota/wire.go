@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
@@ -103,6 +104,7 @@ func (r *repository) objects(ctx context.Context) ([]schema.Object, []*schema.Pr
 // renderTree renders tree and validates what comes of it. The warnings are
 // returned with the objects; every error is a *schema.Problem.
 func renderTree(tree render.Tree, o render.Options) ([]schema.Object, []*schema.Problem, error) {
+	o.Now = time.Now()
 	result, err := render.Render(tree, o)
 	warnings := result.Warnings
 	var faults []error

@@ -42,6 +42,7 @@ func Decide(spec Spec, state State, now time.Time) Decision {
 	d.runs()
 	d.slots()
 	d.expect()
+	d.calendars()
 	d.history()
 	return d.out
 }

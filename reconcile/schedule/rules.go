@@ -116,4 +116,9 @@ var rules = map[string]Rule{
 		Explanation: "The policy's expectWithin says how long after a slot, at most, a run has succeeded. None has since the slot named: it has not started, still runs, or failed.",
 		Mend:        "Look at the last run's log, and at why the slot did not run if there is none.",
 	},
+	"R318": {
+		Title:       "calendar runs out",
+		Explanation: "Calendars are carried out for a year from when the repository is rendered, which happens at every commit. This schedule's are known for less than a month more; after that no day is excluded.",
+		Mend:        "Make any commit, or restart rota.",
+	},
 }

@@ -248,6 +248,22 @@ func (d *decider) begin(times Times, base, slot, last time.Time) {
 	}
 }
 
+// calendarNotice is how long before its calendars run out a schedule says so.
+const calendarNotice = 31 * 24 * time.Hour
+
+// calendars reports a schedule whose calendars are known for a short time only.
+func (d *decider) calendars() {
+	until, err := schema.ParseDay(d.spec.Rules.CalendarUntil)
+	if err != nil {
+		return // there are none
+	}
+	if from := until.Start(d.times.Location()).Add(-calendarNotice); from.After(d.now) {
+		d.wake(from)
+		return
+	}
+	d.out.Problems = append(d.out.Problems, warning("R318", "metadata.annotations", "the days of its calendars are known until %s only", until))
+}
+
 // expect reports a schedule that has not succeeded as soon as its policy asks.
 func (d *decider) expect() {
 	within := d.spec.Rules.ExpectWithin.Duration
