@@ -502,6 +502,7 @@ func TestEveryOptionIsKnownToTheCache(t *testing.T) {
 	known := map[string]string{
 		"Namespace": "is in the key of every part",
 		"Limits":    "is in the key of every part",
+		"Now":       "is looked at when all parts are there",
 		"Engine":    "decides how a job is done, not what comes of it",
 		"Cache":     "itself",
 	}

@@ -37,19 +37,31 @@ func compiledSchema(t *testing.T) *jsonschema.Schema {
 func TestJSONSchemaAgreesWithTheDecoder(t *testing.T) {
 	compiled := compiledSchema(t)
 	for text, good := range map[string]bool{
-		"kind: Expansion\nspec: {template: a.yaml, parameters: {items: [{ITEM: apple}]}}":                                             true,
-		"kind: Expansion\nspec: {template: a.yaml, parameters: {matrix: {A: [x, 1], B: {range: {to: 9}}}}}":                           true,
-		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {file: items.csv}}":                                                    true,
-		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {file: items.txt}}":                                                    false,
-		"kind: Expansion\nspec: {inline: \"a: b\", template: a.yaml}":                                                                 false,
-		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {file: items.csv, items: []}}":                                         false,
-		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {}}":                                                                   false,
-		"kind: Expansion\nspec: {inline: \"a: b\", parameters: }":                                                                     false,
-		"kind: Expansion\nspec: {inline: \"a: b\", admission: {maxActive: 1}}":                                                        false,
-		"kind: Expansion\nspec: {templat: a.yaml}":                                                                                    false,
-		"kind: Expansion\nspec: {template: a.yaml, parameters: {matrix: {A: {range: {from: 1}}}}}":                                    false,
-		"kind: Expansion\nspec: {template: a.yaml, parameters: {items: [{1A: apple}]}}":                                               false,
-		"kind: SchedulePolicy\nspec: {}":                                                                                              false,
+		"kind: Expansion\nspec: {template: a.yaml, parameters: {items: [{ITEM: apple}]}}":                   true,
+		"kind: Expansion\nspec: {template: a.yaml, parameters: {matrix: {A: [x, 1], B: {range: {to: 9}}}}}": true,
+		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {file: items.csv}}":                          true,
+		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {file: items.txt}}":                          false,
+		"kind: Expansion\nspec: {inline: \"a: b\", template: a.yaml}":                                       false,
+		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {file: items.csv, items: []}}":               false,
+		"kind: Expansion\nspec: {inline: \"a: b\", parameters: {}}":                                         false,
+		"kind: Expansion\nspec: {inline: \"a: b\", parameters: }":                                           false,
+		"kind: Expansion\nspec: {inline: \"a: b\", admission: {maxActive: 1}}":                              false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, jitter: 5m, overlap: Queue, catchUp: {policy: All, limit: 3}, daylightSaving: {gap: Shift, repeat: Last}, expectWithin: 2h}":                               true,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {matchLabels: {team: billing}}, window: {notBefore: '2026-12-01', notAfter: '2027-03-31T10:00:00+02:00'}, calendar: {exclude: [holidays.ics, '2026-12-24/2027-01-02']}}": true,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, pause: {until: '2026-12-01T08:00:00Z', reason: ledger}}":                                                                                                   true,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {}}":                                                  false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, overlap: Forbid}":                       false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, catchUp: {policy: Latest, limit: 3}}":   false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, catchUp: {policy: All, limit: 0}}":      false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, daylightSaving: {gap: Jump}}":           false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, window: {notBefore: tomorrow}}":         false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, calendar: {exclude: [holidays.txt]}}":   false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, concurrencyGroup: {name: a, limit: 1}}": false,
+		"kind: SchedulePolicy\nmetadata: {name: a}\nspec: {selector: {names: [a]}, pause: {until: tomorrow}}":              false,
+		"kind: Expansion\nspec: {templat: a.yaml}":                                                                         false,
+		"kind: Expansion\nspec: {template: a.yaml, parameters: {matrix: {A: {range: {from: 1}}}}}":                         false,
+		"kind: Expansion\nspec: {template: a.yaml, parameters: {items: [{1A: apple}]}}":                                    false,
+		"kind: SchedulePolicy\nspec: {}": false,
 		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, interval: 30s, drift: Report}":                  true,
 		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, drift: report}":                                 false,
 		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, interval: 30}":                                  false,
@@ -86,6 +98,9 @@ func decodes(t *testing.T, text string) bool {
 		return err == nil
 	case "Expansion":
 		_, err = DecodeExpansion(documents[0])
+		return err == nil
+	case "SchedulePolicy":
+		_, err = DecodeSchedulePolicy(documents[0])
 		return err == nil
 	}
 	return false

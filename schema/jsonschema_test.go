@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write generated files and golden outputs anew")
@@ -20,7 +21,7 @@ var update = flag.Bool("update", false, "write generated files and golden output
 func comments(t *testing.T) map[string]map[string]string {
 	fset := token.NewFileSet()
 	var files []*ast.File
-	for _, name := range []string{"expansion.go", "sync.go"} {
+	for _, name := range []string{"expansion.go", "policy.go", "schedulepolicy.go", "sync.go"} {
 		f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -69,32 +70,45 @@ var (
 // constraints are what the checks of the decoder say beyond the Go types, by
 // type and, after a dot, field.
 var constraints = map[string]keywords{
-	"ExpansionSpec":             {"oneOf": []keywords{{"required": []string{"template"}}, {"required": []string{"inline"}}}},
-	"Parameters":                {"oneOf": []keywords{{"required": []string{"items"}}, {"required": []string{"matrix"}}, {"required": []string{"file"}}}},
-	"Parameters.File":           {"pattern": parameterFile.String()},
-	"Range.Step":                {"minimum": 1},
-	"Sync.Metadata":             {"required": []string{"name"}, "properties": keywords{"name": keywords{"pattern": label["pattern"], "maxLength": 40}}},
-	"SyncSpec.Scheduler":        {"enum": []string{SchedulerEmbedded, SchedulerCluster}},
-	"SyncSpec.Drift":            {"enum": []string{DriftCorrect, DriftReport}},
-	"SyncSource":                {"oneOf": []keywords{{"required": []string{"git"}}, {"required": []string{"directory"}}}},
-	"GitSource":                 {"oneOf": atMostOne("branch", "tag", "commit")},
-	"GitSource.Branch":          reference,
-	"GitSource.Tag":             reference,
-	"GitSource.Commit":          {"pattern": "^[0-9a-f]{40}$"},
-	"GitSource.Path":            inside,
-	"GitCredentials":            {"dependencies": keywords{"passwordFile": []string{"usernameFile"}, "usernameFile": keywords{"oneOf": []keywords{{"required": []string{"passwordFile"}}, {"required": []string{"tokenFile"}}}}, "tokenFile": without("passwordFile")}},
-	"DirectorySource.Sub":       inside,
-	"SyncTarget.Namespace":      label,
-	"SyncTarget.Namespaces":     {"items": label},
-	"SyncTarget.Kinds":          {"items": keywords{"pattern": "^[A-Z]"}},
-	"SyncTarget.ServiceAccount": {"pattern": "^[^/]+(/[^/]+)?$"},
-	"SyncPrune.MaxPercent":      {"minimum": 0, "maximum": 100},
+	"ExpansionSpec":              {"oneOf": []keywords{{"required": []string{"template"}}, {"required": []string{"inline"}}}},
+	"Parameters":                 {"oneOf": []keywords{{"required": []string{"items"}}, {"required": []string{"matrix"}}, {"required": []string{"file"}}}},
+	"Parameters.File":            {"pattern": parameterFile.String()},
+	"Range.Step":                 {"minimum": 1},
+	"SchedulePolicy.Metadata":    {"required": []string{"name"}},
+	"SchedulePolicySpec.Overlap": {"enum": []string{OverlapQueue}},
+	"PolicySelector":             {"anyOf": []keywords{{"required": []string{"names"}}, {"required": []string{"matchLabels"}}}},
+	"PolicySelector.Names":       {"minItems": 1},
+	"PolicySelector.MatchLabels": {"minProperties": 1},
+	"PolicyWindow":               {"minProperties": 1},
+	"PolicyCalendar.Exclude":     {"items": keywords{"pattern": `\.ics$|^[0-9]{4}-[0-9]{2}-[0-9]{2}(/[0-9]{4}-[0-9]{2}-[0-9]{2})?$`}},
+	"CatchUp":                    {"dependencies": keywords{"limit": keywords{"required": []string{"policy"}, "properties": keywords{"policy": keywords{"const": CatchUpAll}}}}},
+	"CatchUp.Policy":             {"enum": []string{CatchUpLatest, CatchUpAll, CatchUpNone}},
+	"CatchUp.Limit":              {"minimum": 1, "maximum": mostCatchUp},
+	"DaylightSaving.Gap":         {"enum": []string{GapSkip, GapShift}},
+	"DaylightSaving.Repeat":      {"enum": []string{RepeatBoth, RepeatFirst, RepeatLast}},
+	"Sync.Metadata":              {"required": []string{"name"}, "properties": keywords{"name": keywords{"pattern": label["pattern"], "maxLength": 40}}},
+	"SyncSpec.Scheduler":         {"enum": []string{SchedulerEmbedded, SchedulerCluster}},
+	"SyncSpec.Drift":             {"enum": []string{DriftCorrect, DriftReport}},
+	"SyncSource":                 {"oneOf": []keywords{{"required": []string{"git"}}, {"required": []string{"directory"}}}},
+	"GitSource":                  {"oneOf": atMostOne("branch", "tag", "commit")},
+	"GitSource.Branch":           reference,
+	"GitSource.Tag":              reference,
+	"GitSource.Commit":           {"pattern": "^[0-9a-f]{40}$"},
+	"GitSource.Path":             inside,
+	"GitCredentials":             {"dependencies": keywords{"passwordFile": []string{"usernameFile"}, "usernameFile": keywords{"oneOf": []keywords{{"required": []string{"passwordFile"}}, {"required": []string{"tokenFile"}}}}, "tokenFile": without("passwordFile")}},
+	"DirectorySource.Sub":        inside,
+	"SyncTarget.Namespace":       label,
+	"SyncTarget.Namespaces":      {"items": label},
+	"SyncTarget.Kinds":           {"items": keywords{"pattern": "^[A-Z]"}},
+	"SyncTarget.ServiceAccount":  {"pattern": "^[^/]+(/[^/]+)?$"},
+	"SyncPrune.MaxPercent":       {"minimum": 0, "maximum": 100},
 }
 
 // refused are fields that the decoder knows only to refuse them: an editor
 // must not offer them.
 var refused = map[string]string{
-	"ExpansionSpec.Admission": "not carried out by this version",
+	"ExpansionSpec.Admission":             "not carried out by this version",
+	"SchedulePolicySpec.ConcurrencyGroup": "not carried out by this version",
 }
 
 func without(field string) keywords {
@@ -125,12 +139,21 @@ func merge(into, more keywords) {
 	}
 }
 
+const (
+	datePattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+	timePattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$`
+)
+
 var anyScalar = map[string]any{"type": []string{"string", "number", "boolean", "array", "object"}}
 
 func (g *generator) schema(t reflect.Type) map[string]any {
 	switch t {
 	case reflect.TypeFor[Duration]():
 		return map[string]any{"type": "string", "pattern": `^\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`}
+	case reflect.TypeFor[time.Time]():
+		return map[string]any{"type": "string", "pattern": timePattern}
+	case reflect.TypeFor[Moment]():
+		return map[string]any{"type": "string", "pattern": datePattern + "|" + timePattern}
 	case reflect.TypeFor[Values]():
 		return map[string]any{"type": "object", "propertyNames": map[string]any{"pattern": ParameterName.String()}, "additionalProperties": anyScalar}
 	case reflect.TypeFor[Matrix]():
@@ -147,7 +170,9 @@ func (g *generator) schema(t reflect.Type) map[string]any {
 		return map[string]any{"type": "string", "minLength": 1}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
-	case reflect.Int64:
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": g.schema(t.Elem())}
+	case reflect.Int, reflect.Int64:
 		return map[string]any{"type": "integer"}
 	case reflect.Struct:
 		return g.object(t)
@@ -200,7 +225,7 @@ func generate(t *testing.T) []byte {
 		s["description"] = strings.Join(strings.Fields(g.comments[t.Name()][""]), " ")
 		return s
 	}
-	expansion, sync := kind(reflect.TypeFor[Expansion]()), kind(reflect.TypeFor[Sync]())
+	expansion, policy, sync := kind(reflect.TypeFor[Expansion]()), kind(reflect.TypeFor[SchedulePolicy]()), kind(reflect.TypeFor[Sync]())
 	isKind := func(name string) map[string]any {
 		return map[string]any{"required": []string{"kind"}, "properties": map[string]any{"kind": map[string]any{"const": name}}}
 	}
@@ -214,10 +239,11 @@ func generate(t *testing.T) []byte {
 		"required": []string{"apiVersion", "kind"},
 		"properties": map[string]any{
 			"apiVersion": map[string]any{"const": APIVersion},
-			"kind":       map[string]any{"enum": []string{"Expansion", "Sync"}},
+			"kind":       map[string]any{"enum": []string{"Expansion", "SchedulePolicy", "Sync"}},
 		},
 		"allOf": []any{
 			map[string]any{"if": isKind("Expansion"), "then": expansion},
+			map[string]any{"if": isKind("SchedulePolicy"), "then": policy},
 			map[string]any{"if": isKind("Sync"), "then": sync},
 		},
 	}, "", "  ")
