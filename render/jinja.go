@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"rota.dev/rota/render/expand"
@@ -38,7 +39,7 @@ func (r *renderer) jinja(t jinjaTemplate, item *expand.Item) ([]schema.Object, e
 	if err := r.produce(int64(len(out.Text)), t.origin); err != nil {
 		return nil, err
 	}
-	return r.parse(t, out.Text, origin)
+	return r.parse(t, out, origin)
 }
 
 // included returns a file that a template includes, imports or extends.
@@ -63,26 +64,35 @@ func inTemplate(err error, origin schema.Origin, item *expand.Item) error {
 	return err
 }
 
-// parse reads what a template wrote. Lines there are not lines of the
-// template, so a fault shows the text instead.
-func (r *renderer) parse(t jinjaTemplate, text string, origin schema.Origin) ([]schema.Object, error) {
+// parse reads what a template wrote. Positions there become those of the
+// template; a fault shows the rendered line as well.
+func (r *renderer) parse(t jinjaTemplate, out expand.Rendered, origin schema.Origin) ([]schema.Object, error) {
 	limits := r.limits.Documents
 	limits.FileBytes = max(limits.MaxFileBytes(), r.limits.TemplateBytes)
-	documents, err := schema.ReadDocuments(t.file, []byte(text), limits)
-	problems := []error{excerpt(err, text, origin)}
+	lines := linesOf(out)
+	documents, err := schema.ReadDocuments(t.file, []byte(out.Text), limits)
+	problems := []error{lines.problems(err, origin)}
+	source := schema.NewRenderedSource(t.file, []byte(out.Text), lines.places)
 	var objects []schema.Object
-	for _, d := range documents {
+	for i, d := range documents {
 		content, err := d.Value()
 		if err != nil {
-			problems = append(problems, excerpt(err, text, origin))
+			problems = append(problems, lines.problems(err, origin))
 			continue
 		}
-		made, err := flatten(content, nil, origin, nil)
+		at := origin
+		if d.Node.Line >= 1 && d.Node.Line <= len(lines.places) {
+			at = origin.WrittenAt(lines.places[d.Node.Line-1])
+		}
+		made, err := flatten(content, nil, at, source.Fields(i, false))
 		for _, p := range schema.Problems(err) {
 			p.Origin.Line = d.Node.Line
 		}
-		problems = append(problems, excerpt(err, text, origin))
+		problems = append(problems, lines.problems(err, origin))
 		for _, o := range made {
+			if len(made) > 1 { // the items of a List
+				o.Origin = o.Fields.Start(o.Origin)
+			}
 			if p := templated(o); p != nil {
 				problems = append(problems, p)
 				continue
@@ -93,13 +103,39 @@ func (r *renderer) parse(t jinjaTemplate, text string, origin schema.Origin) ([]
 	return objects, errors.Join(problems...)
 }
 
-func excerpt(err error, text string, origin schema.Origin) error {
-	lines := strings.Split(text, "\n")
+// renderedLines are the lines of what a template wrote, as YAML counts them,
+// and the place of each.
+type renderedLines struct {
+	texts  []string
+	places []schema.Place
+}
+
+// otherBreaks are what ends a line in YAML 1.1 besides \n; the printed values
+// of a template may have them.
+var otherBreaks = regexp.MustCompile("\r|\u0085|\u2028|\u2029")
+
+func linesOf(out expand.Rendered) renderedLines {
+	var lines renderedLines
+	for i, text := range strings.Split(strings.ReplaceAll(out.Text, "\r\n", "\n"), "\n") {
+		if i >= len(out.Lines) {
+			break // what follows the last line break is empty
+		}
+		for _, part := range otherBreaks.Split(text, -1) {
+			lines.texts = append(lines.texts, part)
+			lines.places = append(lines.places, out.Lines[i])
+		}
+	}
+	return lines
+}
+
+// problems moves problems of the rendered text to the template.
+func (l renderedLines) problems(err error, origin schema.Origin) error {
 	for _, p := range schema.Problems(err) {
 		line := p.Origin.Line
 		p.Origin = origin
-		if line > 0 && line <= len(lines) {
-			p.Message += fmt.Sprintf(" (in line %d of the rendered text: %q)", line, lines[line-1])
+		if line > 0 && line <= len(l.places) {
+			p.Origin = origin.WrittenAt(l.places[line-1])
+			p.Message += fmt.Sprintf(" (in line %d of the rendered text: %q)", line, l.texts[line-1])
 		}
 	}
 	return err

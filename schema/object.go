@@ -107,6 +107,25 @@ type Origin struct {
 	Overlay string
 }
 
+// Place is a line of a file.
+type Place struct {
+	// File is a slash-separated path from the root of the repository.
+	File string
+	// Line counts from 1; zero means unknown.
+	Line int
+}
+
+// WrittenAt returns o for what a template wrote at p. In the file that o names
+// itself p is its line; any other file is a template.
+func (o Origin) WrittenAt(p Place) Origin {
+	if o.Template == "" && o.File == p.File {
+		o.Line, o.Column = p.Line, 0
+		return o
+	}
+	o.Template, o.TemplateLine = p.File, p.Line
+	return o
+}
+
 // String returns file:line:col as compilers print it, with the template and
 // its item where there is one.
 func (o Origin) String() string {

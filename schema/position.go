@@ -20,6 +20,9 @@ type Source struct {
 	data []byte
 	// Shift is added to lines: the text may stand inside another file.
 	shift int
+	// lines are where a template wrote each line of data; nil for what people
+	// wrote.
+	lines []Place
 	mu    sync.Mutex
 	docs  weak.Pointer[[]Document]
 }
@@ -27,6 +30,12 @@ type Source struct {
 // NewSource returns the source of file. Lines of data are shifted by shift.
 func NewSource(file string, data []byte, shift int) *Source {
 	return &Source{file: file, data: data, shift: shift}
+}
+
+// NewRenderedSource returns the source of what a template wrote; lines has, for
+// each line of data as YAML counts them, the place that wrote it.
+func NewRenderedSource(file string, data []byte, lines []Place) *Source {
+	return &Source{file: file, data: data, lines: lines}
 }
 
 func (s *Source) documents() []Document {
@@ -63,6 +72,34 @@ func (f *Fields) Item(i int) *Fields {
 	item := *f
 	item.items = append(append([]int(nil), f.items...), i)
 	return &item
+}
+
+// Start returns the position where the object itself begins, origin if it is
+// not known.
+func (f *Fields) Start(origin Origin) Origin {
+	if f == nil {
+		return origin
+	}
+	node := f.root()
+	if node == nil {
+		return origin
+	}
+	return f.position(origin, node)
+}
+
+func (f *Fields) position(origin Origin, node *yaml.Node) Origin {
+	switch {
+	case f.source.lines != nil:
+		if node.Line < 1 || node.Line > len(f.source.lines) {
+			return origin
+		}
+		return origin.WrittenAt(f.source.lines[node.Line-1])
+	case f.template:
+		origin.TemplateLine = node.Line + f.source.shift
+		return origin
+	}
+	origin.Line, origin.Column = node.Line+f.source.shift, node.Column
+	return origin
 }
 
 // Equal reports true: where something was written does not tell objects apart.
@@ -112,12 +149,7 @@ func (o Object) At(field string) Origin {
 	if origin.Overlay != "" && !sameValue(node, value) {
 		return origin
 	}
-	if o.Fields.template {
-		origin.TemplateLine = node.Line + o.Fields.source.shift
-		return origin
-	}
-	origin.Line, origin.Column = node.Line+o.Fields.source.shift, node.Column
-	return origin
+	return o.Fields.position(origin, node)
 }
 
 // splitPath takes a path apart at dots and brackets; what stands in brackets

@@ -1,7 +1,6 @@
 package expand
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +45,10 @@ type Rendered struct {
 	Text string
 	// Used are the files that the template included, imported or extended.
 	Used []string
+	// Lines has, for each line of Text, where the first character that is no
+	// space was written: the line of the file whose text it is, and for what
+	// {{ }}, a macro or a call block prints the line that prints it.
+	Lines []schema.Place
 }
 
 // Render carries out a job in this process: it gives what Jinja2 gives with
@@ -69,7 +72,7 @@ func Render(job Job, read func(file string) ([]byte, error)) (Rendered, error) {
 		if err != nil {
 			return Rendered{Used: used}, run.problem(err)
 		}
-		return Rendered{Text: out.String(), Used: used}, nil
+		return Rendered{Text: out.String(), Used: used, Lines: out.lines.places(run.files)}, nil
 	case <-patience.C:
 		// Abandoned: it is inside one operation that cannot be interrupted,
 		// and ends with it.
@@ -89,6 +92,7 @@ type jinjaRun struct {
 	expired atomic.Bool
 	file    int
 	line    int
+	place   place // of what is written next
 	fault   error // the first fault: a `default` filter must not hide it
 }
 
@@ -109,8 +113,8 @@ func (r *jinjaRun) render(out *limitedBuffer) (err error) {
 	}
 	options := config.New()
 	options.StrictUndefined = true
-	loader := &repositoryLoader{run: r, file: r.job.File, text: rewritten}
-	environment := &exec.Environment{Context: r.context(r.job.Variables), Filters: filterSet(r), Tests: testSet(r), ControlStructures: builtins.ControlStructures, Methods: methodSets(r)}
+	loader := &repositoryLoader{run: r, file: r.job.File, text: &rewritten}
+	environment := &exec.Environment{Context: r.context(r.job.Variables), Filters: filterSet(r), Tests: testSet(r), ControlStructures: statements(r), Methods: methodSets(r)}
 	template, err := exec.NewTemplate(r.job.File, options, loader, environment)
 	if err != nil {
 		return err
@@ -125,7 +129,8 @@ func (r *jinjaRun) render(out *limitedBuffer) (err error) {
 func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
 	values := map[string]any{
 		fnAt:      r.at,
-		fnPrint:   r.guard(2, func(a []*exec.Value) (any, error) { return text(a[1]) }),
+		fnHere:    r.here,
+		fnPrint:   r.guard(2, r.print),
 		fnValue:   r.guard(2, func(a []*exec.Value) (any, error) { return a[1], nil }),
 		fnTest:    r.guard(2, func(a []*exec.Value) (any, error) { return truth(a[1]), nil }),
 		fnIterate: r.guard(2, func(a []*exec.Value) (any, error) { return iterable(a[1]) }),
@@ -158,20 +163,20 @@ func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
 // stack overflows, which no recover can stop.
 func (r *jinjaRun) at(arguments *exec.VarArgs) *exec.Value {
 	r.file, r.line = arguments.Args[0].Integer(), arguments.Args[1].Integer()
-	return exec.AsValue(r.check())
+	if fault := r.check(); fault != nil {
+		return exec.AsValue(fault)
+	}
+	return exec.AsValue(place{file: r.file, line: r.line}.number())
 }
 
-func (r *jinjaRun) check() any {
+func (r *jinjaRun) check() error {
 	var frame [1]uintptr
 	switch {
 	case r.fault != nil:
-		return r.fault
 	case r.expired.Load():
 		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the template did not finish within %s", r.job.Time), mend: "Make less of it, or use an Expansion with items."})
 	case runtime.Callers(maxFrames, frame[:]) > 0:
 		r.fail(&templateFault{rule: "R043", message: "macros, includes or loops call themselves too often", mend: "End the recursion."})
-	default:
-		return 0
 	}
 	return r.fault
 }
@@ -343,27 +348,12 @@ func sortedNames(m map[string]any) []string {
 	return names
 }
 
-// limitedBuffer is the output.
-type limitedBuffer struct {
-	bytes.Buffer
-	run *jinjaRun
-}
-
-func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.run.job.Bytes {
-		return 0, b.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the output has more than %d bytes", b.run.job.Bytes), mend: "Make less of it, or use an Expansion with items."})
-	}
-	return b.Buffer.Write(p)
-}
-
-func (b *limitedBuffer) WriteString(s string) (int, error) { return b.Write([]byte(s)) }
-
 // repositoryLoader gives gonja the files of the repository and nothing else.
 type repositoryLoader struct {
 	run  *jinjaRun
 	file string
-	// text is the rewritten content of file, used once.
-	text string
+	// text is the rewritten content of file, nil if it is still to be read.
+	text *string
 }
 
 func (l *repositoryLoader) Inherit(from string) (loaders.Loader, error) {
@@ -406,8 +396,8 @@ func (r *jinjaRun) load(file string) ([]byte, error) {
 }
 
 func (l *repositoryLoader) Read(name string) (io.Reader, error) {
-	if name == l.file && l.text != "" {
-		return strings.NewReader(l.text), nil
+	if name == l.file && l.text != nil {
+		return strings.NewReader(*l.text), nil
 	}
 	file, err := l.Resolve(name)
 	if err != nil {
@@ -416,8 +406,8 @@ func (l *repositoryLoader) Read(name string) (io.Reader, error) {
 	if l.run.loads++; l.run.loads > maxLoads {
 		return nil, l.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("more than %d files are included", maxLoads), mend: "End the recursion, or include less."})
 	}
-	if fault := l.run.check(); fault != 0 {
-		return nil, l.run.fault
+	if err := l.run.check(); err != nil {
+		return nil, err
 	}
 	data, err := l.run.load(file)
 	if err != nil {

@@ -3,6 +3,7 @@ package expand
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/tokens"
@@ -12,7 +13,8 @@ import (
 // names may not begin so.
 const (
 	ours        = "rota__"
-	fnAt        = ours + "at"     // notes the position and checks the limits
+	fnAt        = ours + "at"     // (file, line): notes the position and checks the limits
+	fnHere      = ours + "here"   // (file, line, bytes): prints nothing; the text of the template that follows is from there
 	fnPrint     = ours + "print"  // (at, value): what {{ }} prints
 	fnValue     = ours + "value"  // (at, value)
 	fnTest      = ours + "test"   // (at, value): the truth of value
@@ -37,21 +39,52 @@ const (
 // parsed here, by the grammar of jinja2/parser.py.
 func rewrite(source string, file int) (string, error) {
 	source = strings.ReplaceAll(strings.ReplaceAll(source, "\r\n", "\n"), "\r", "\n")
-	stream := tokens.LexAll(source, config.New())
-	var list []*tokens.Token
-	for !stream.End() {
-		token := stream.Current()
-		if token.Type == tokens.Error {
-			return "", &templateFault{rule: "R040", line: token.Line, message: token.Val}
+	list, err := lex(source)
+	if err != nil {
+		return "", err
+	}
+	if spaced := spaceAfterBreaks(source, list); spaced != source {
+		source = spaced
+		if list, err = lex(source); err != nil {
+			return "", err
 		}
-		list = append(list, token)
-		stream.Next()
 	}
 	w := &rewriter{source: source, tokens: list, file: file}
 	if err := w.run(); err != nil {
 		return "", err
 	}
 	return w.out.String(), nil
+}
+
+func lex(source string) ([]*tokens.Token, error) {
+	stream := tokens.LexAll(source, config.New())
+	var list []*tokens.Token
+	for !stream.End() {
+		token := stream.Current()
+		if token.Type == tokens.Error {
+			return nil, &templateFault{rule: "R040", line: token.Line, message: token.Val}
+		}
+		list = append(list, token)
+		stream.Next()
+	}
+	return list, nil
+}
+
+// spaceAfterBreaks puts a space after a line break inside of a tag, where
+// gonja would take the break for a part of the word that follows.
+func spaceAfterBreaks(source string, list []*tokens.Token) string {
+	var out strings.Builder
+	done := 0
+	for _, token := range list {
+		if token.Type == tokens.Data || token.Pos >= len(source) || source[token.Pos] != '\n' {
+			continue
+		}
+		end := token.Pos + len(source[token.Pos:]) - len(strings.TrimLeft(source[token.Pos:], "\n"))
+		out.WriteString(source[done:end] + " ")
+		done = end
+	}
+	out.WriteString(source[done:])
+	return out.String()
 }
 
 // templateFault is what is wrong with a template, before its file is known.
@@ -88,10 +121,14 @@ func (w *rewriter) run() (err error) {
 		switch w.peek().Type {
 		case tokens.VariableBegin:
 			w.copy()
-			w.out.WriteString(w.wrapped(fnPrint, w.tupleOr(w.conditional)))
+			w.out.WriteString(w.wrapped(fnPrint, func() string { return w.tupleOr(w.conditional) }))
 			w.expect(tokens.VariableEnd)
 		case tokens.BlockBegin:
 			w.block()
+		case tokens.CommentBegin:
+			w.comment()
+		case tokens.Data:
+			w.data()
 		default:
 			w.copy()
 		}
@@ -166,13 +203,69 @@ func (w *rewriter) unexpected() {
 	w.fail("R040", fmt.Sprintf("unexpected %q", strings.TrimSpace(token.Val)), "Correct the expression; compare it with the documentation of Jinja2.")
 }
 
-// wrapped notes the position before the expression is evaluated.
-func (w *rewriter) wrapped(function, expression string) string {
-	return fmt.Sprintf("%s(%s,%s)", function, w.at(), expression)
+// wrapped notes the position before the expression that read rewrites is
+// evaluated.
+func (w *rewriter) wrapped(function string, read func() string) string {
+	at := w.at()
+	// A line break before the expression is part of its first token.
+	return fmt.Sprintf(" %s(%s,%s)", function, at, read())
 }
 
 func (w *rewriter) at() string {
 	return fmt.Sprintf("%s(%d,%d)", fnAt, w.file, w.line())
+}
+
+// comment copies a comment, whose text is of no concern.
+func (w *rewriter) comment() {
+	for !w.is(tokens.CommentEnd) {
+		w.copy()
+	}
+	w.copy()
+}
+
+// data copies text of the template, and has its place noted before. What a
+// dash before it strips does not count, and is what Python takes for space,
+// which is more than gonja does.
+func (w *rewriter) data() {
+	line, stripped := w.line(), w.stripped()
+	text := w.take()
+	if stripped {
+		rest := strings.TrimLeftFunc(text, isSpace)
+		space := text[:len(text)-len(rest)]
+		line += strings.Count(space, "\n")
+		text = strings.Map(plainSpace, space) + rest
+	}
+	if w.is(tokens.VariableBegin, tokens.BlockBegin, tokens.CommentBegin) && strings.HasSuffix(w.peek().Val, "-") {
+		rest := strings.TrimRightFunc(text, isSpace)
+		text = rest + strings.Map(plainSpace, text[len(rest):])
+	}
+	w.here(line, len(text), "", stripped)
+	w.out.WriteString(text)
+}
+
+// here has a place noted. What stands before and after in the template is
+// stripped by the dashes of the tags that it has there now.
+func (w *rewriter) here(line, bytes int, left string, right bool) {
+	w.out.WriteString(fmt.Sprintf("{{%s%s(%d,%d,%d)", left, fnHere, w.file, line, bytes))
+	if right {
+		w.out.WriteString("-")
+	}
+	w.out.WriteString("}}")
+}
+
+// stripped reports whether the tag before the next token ends with a dash.
+func (w *rewriter) stripped() bool {
+	return w.next > 0 && w.tokens[w.next-1].Type != tokens.Data && strings.HasPrefix(w.tokens[w.next-1].Val, "-")
+}
+
+// isSpace is Python's str.isspace.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
+
+func plainSpace(r rune) rune {
+	if r == '\n' {
+		return r
+	}
+	return ' '
 }
 
 func (w *rewriter) untilEnd() {
@@ -182,9 +275,50 @@ func (w *rewriter) untilEnd() {
 	w.copy()
 }
 
+func leftDash(begin string) string {
+	if strings.HasPrefix(begin, "{%-") {
+		return "-"
+	}
+	return ""
+}
+
+// raw rewrites a raw block. gonja has none that is empty, and strips nothing
+// inside of one.
+func (w *rewriter) raw(begin string) {
+	w.take()
+	if !w.is(tokens.BlockEnd) {
+		w.unexpected()
+	}
+	opened := w.take()
+	line, text := w.line(), ""
+	if w.is(tokens.Data) {
+		text = w.take()
+	}
+	kept := text
+	if strings.HasPrefix(opened, "-") {
+		kept = strings.TrimLeftFunc(kept, isSpace)
+		line += strings.Count(text[:len(text)-len(kept)], "\n")
+	}
+	if strings.HasPrefix(w.take(), "{%-") {
+		kept = strings.TrimRightFunc(kept, isSpace)
+	}
+	w.take()
+	closed := w.take()
+	w.here(line, len(kept), leftDash(begin), kept == "" && strings.HasPrefix(closed, "-"))
+	// The lines after it keep their numbers.
+	w.out.WriteString("{#" + strings.Repeat("\n", strings.Count(text, "\n")-strings.Count(kept, "\n")) + "#}")
+	if kept != "" {
+		w.out.WriteString("{% raw %}" + kept + "{% endraw " + closed)
+	}
+}
+
 func (w *rewriter) block() {
 	begin := w.take()
 	keyword := w.peek()
+	if keyword.Type == tokens.Name && keyword.Val == "raw" {
+		w.raw(begin)
+		return
+	}
 	if keyword.Type == tokens.Name {
 		w.guard(keyword.Val, begin)
 	}
@@ -197,7 +331,7 @@ func (w *rewriter) block() {
 	case "for":
 		w.loop()
 	case "if", "elif":
-		w.out.WriteString(w.wrapped(fnTest, w.conditional()))
+		w.out.WriteString(w.wrapped(fnTest, w.conditional))
 	case "set":
 		w.set()
 	case "macro":
@@ -210,9 +344,13 @@ func (w *rewriter) block() {
 	case "with":
 		w.assignments()
 	case "do", "include", "import", "from":
-		w.out.WriteString(w.wrapped(fnValue, w.conditional()))
+		w.out.WriteString(w.wrapped(fnValue, w.conditional))
 	}
 	w.untilEnd()
+	if keyword.Val == "for" {
+		// Even a loop that does nothing comes by the limits at each turn.
+		w.here(w.line(), 0, "", w.stripped())
+	}
 }
 
 // guard refuses statements that gonja has and does otherwise, and checks the
@@ -222,11 +360,7 @@ func (w *rewriter) guard(keyword, begin string) {
 	case "autoescape", "trans", "filter":
 		w.fail("R042", fmt.Sprintf("the statement %s is not supported", keyword), "Write the text without it, or use filters.")
 	case "call":
-		left := ""
-		if strings.HasPrefix(begin, "{%-") {
-			left = "-"
-		}
-		w.out.WriteString("{{" + left + w.wrapped(fnPrint, "''") + "}}")
+		w.here(w.line(), 0, leftDash(begin), false)
 	}
 }
 
@@ -239,10 +373,10 @@ func (w *rewriter) loop() {
 		w.copy()
 	}
 	w.copy()
-	w.out.WriteString(w.wrapped(fnIterate, w.tupleOr(w.or)) + " ")
+	w.out.WriteString(w.wrapped(fnIterate, func() string { return w.tupleOr(w.or) }) + " ")
 	if w.isName("if") {
 		w.copy()
-		w.out.WriteString(w.wrapped(fnTest, w.or()) + " ")
+		w.out.WriteString(w.wrapped(fnTest, w.or) + " ")
 	}
 }
 
@@ -256,7 +390,7 @@ func (w *rewriter) set() {
 	}
 	if w.is(tokens.Assign) {
 		w.copy()
-		w.out.WriteString(w.wrapped(fnValue, w.tupleOr(w.conditional)))
+		w.out.WriteString(w.wrapped(fnValue, func() string { return w.tupleOr(w.conditional) }))
 	}
 }
 

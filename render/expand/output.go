@@ -1,0 +1,133 @@
+package expand
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/nikolalohinski/gonja/v2/builtins"
+	"github.com/nikolalohinski/gonja/v2/exec"
+	"github.com/nikolalohinski/gonja/v2/nodes"
+	"github.com/nikolalohinski/gonja/v2/parser"
+
+	"rota.dev/rota/schema"
+)
+
+// place is a line of a file, by the number of the file. Text of the template
+// goes on to the next line with each line break, what is printed does not.
+type place struct {
+	file, line int
+	text       bool
+}
+
+// number makes one integer of a place, for the engine to carry.
+func (p place) number() int { return p.file<<32 | p.line }
+
+// limitedBuffer is the output.
+type limitedBuffer struct {
+	bytes.Buffer
+	run   *jinjaRun
+	lines lineMap
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.run.job.Bytes {
+		return 0, b.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the output has more than %d bytes", b.run.job.Bytes), mend: "Make less of it, or use an Expansion with items."})
+	}
+	b.lines.write(p, b.run.place)
+	return b.Buffer.Write(p)
+}
+
+func (b *limitedBuffer) WriteString(s string) (int, error) { return b.Write([]byte(s)) }
+
+// lineMap has the place of each line of the output.
+type lineMap struct {
+	lines []place
+	// begun says that the last line is not ended; blank that it has nothing
+	// but spaces so far, and what is written next may claim it.
+	begun, blank bool
+}
+
+func (m *lineMap) write(p []byte, at place) {
+	for len(p) > 0 {
+		line, rest, ended := bytes.Cut(p, []byte("\n"))
+		if !m.begun {
+			m.lines = append(m.lines, at)
+			m.begun, m.blank = true, true
+		}
+		if m.blank && len(bytes.TrimLeft(line, " \t")) > 0 {
+			m.lines[len(m.lines)-1], m.blank = at, false
+		}
+		p = rest
+		if ended {
+			m.begun = false
+			if at.text {
+				at.line++
+			}
+		}
+	}
+}
+
+func (m *lineMap) places(files []string) []schema.Place {
+	places := make([]schema.Place, len(m.lines))
+	for i, line := range m.lines {
+		places[i] = schema.Place{File: files[line.file], Line: line.line}
+	}
+	return places
+}
+
+// here notes the place of the text that the template writes next, and checks
+// the limits.
+func (r *jinjaRun) here(arguments *exec.VarArgs) *exec.Value {
+	r.file, r.line = arguments.Args[0].Integer(), arguments.Args[1].Integer()
+	if fault := r.check(); fault != nil {
+		return exec.AsValue(fault)
+	}
+	r.place = place{file: r.file, line: r.line, text: true}
+	return exec.AsValue("")
+}
+
+// print gives the text of a value. Its place is noted after the value was
+// made, for that may have written text in other places.
+func (r *jinjaRun) print(a []*exec.Value) (any, error) {
+	number := a[0].Integer()
+	r.place = place{file: number >> 32, line: number & (1<<32 - 1)}
+	return text(a[1])
+}
+
+// statements are gonja's, with call blocks that know their place.
+func statements(r *jinjaRun) *exec.ControlStructureSet {
+	call, _ := builtins.ControlStructures.Get("call")
+	own := exec.NewControlStructureSet(map[string]parser.ControlStructureParser{})
+	own.Update(builtins.ControlStructures)
+	// It is there, so that replacing it cannot fail.
+	_ = own.Replace("call", func(p, arguments *parser.Parser) (nodes.ControlStructure, error) {
+		parsed, err := call(p, arguments)
+		if err != nil {
+			return nil, err
+		}
+		return callBlock{parsed.(exec.ControlStructure), r}, nil
+	})
+	return own
+}
+
+// callBlock writes what its macro made in the place where the block stands.
+type callBlock struct {
+	exec.ControlStructure
+	run *jinjaRun
+}
+
+func (c callBlock) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) error {
+	at, out := c.run.place, r.Output
+	at.text = false
+	var made bytes.Buffer
+	r.Output = &made
+	err := c.ControlStructure.Execute(r, tag)
+	r.Output = out
+	if err != nil {
+		return err
+	}
+	c.run.place = at
+	_, err = io.WriteString(out, made.String())
+	return err
+}
