@@ -73,7 +73,7 @@ var templateRules = []Rule{
 	{"R040", "Jinja template that cannot be parsed", "The template breaks Jinja's syntax at the line given. A brace that belongs to a shell script can be kept with {% raw %} and {% endraw %}."},
 	{"R041", "Jinja template that failed", "The template was understood, and an expression in it failed: a name or attribute that is not defined, a division by zero, a wrong type. Names must be defined, as with Jinja's StrictUndefined; use the filter default for optional ones."},
 	{"R042", "Jinja that rota would render differently", "The expression is valid Jinja, but the engine inside rota would give another result than Jinja2 does, without a word. It is refused instead. The message names another way to write it."},
-	{"R043", "Jinja template beyond its limits", "A template may run for a limited time and write a limited number of bytes. Endless loops, endless recursion and texts that double are stopped here."},
+	{"R043", "Jinja template beyond its limits", "A template may run for a limited time and write a limited number of bytes. Endless loops, endless recursion and texts that double are stopped here. Its own text is bounded as well: 100,000 words and signs, 1,000 operators, filters and items in one expression, statements 100 deep."},
 	{"R044", "Include that leads out of the repository", "Templates include, import and extend files of the repository only, relative to their own folder or to the root. Absolute paths and .. beyond the root are refused."},
 }
 

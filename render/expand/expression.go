@@ -34,6 +34,7 @@ func (w *rewriter) conditional() string {
 	defer func() { w.depth-- }()
 	value := w.or()
 	for w.isName("if") {
+		w.step()
 		w.take()
 		test := w.or()
 		other := fnUndefined + "()"
@@ -49,6 +50,7 @@ func (w *rewriter) conditional() string {
 func (w *rewriter) or() string {
 	left := w.and()
 	for w.is(tokens.Or) {
+		w.step()
 		left = fmt.Sprintf("%s(%s(%s) %s %s)", fnGroup, fnOperand, left, w.take(), w.and())
 	}
 	return left
@@ -57,6 +59,7 @@ func (w *rewriter) or() string {
 func (w *rewriter) and() string {
 	left := w.not()
 	for w.is(tokens.And) {
+		w.step()
 		left = fmt.Sprintf("%s(%s(%s) %s %s)", fnGroup, fnOperand, left, w.take(), w.not())
 	}
 	return left
@@ -64,6 +67,7 @@ func (w *rewriter) and() string {
 
 func (w *rewriter) not() string {
 	if w.is(tokens.Not) {
+		w.step()
 		w.take()
 		return fnNot + "(" + w.not() + ")"
 	}
@@ -86,6 +90,7 @@ func (w *rewriter) compare() string {
 			break
 		}
 		w.take()
+		w.step()
 		list = append(list, "'"+operator+"'", w.sum())
 	}
 	if len(list) == 1 {
@@ -98,6 +103,7 @@ func (w *rewriter) compare() string {
 func (w *rewriter) binary(read func() string, operators ...tokens.Type) string {
 	left := read()
 	for w.is(operators...) {
+		w.step()
 		operator := strings.TrimSpace(w.take())
 		left = fmt.Sprintf("%s('%s',%s,%s)", fnBinary, operator, left, read())
 	}
@@ -145,12 +151,14 @@ func (w *rewriter) unary(filters bool) string {
 }
 
 func (w *rewriter) primary() string {
+	w.step()
 	switch {
 	case w.is(tokens.Name):
 		return w.name()
 	case w.is(tokens.String):
 		value := w.take()
 		for w.is(tokens.String) {
+			w.step()
 			value = fmt.Sprintf("%s('~',%s,%s)", fnBinary, value, w.take())
 		}
 		return value
@@ -266,6 +274,7 @@ func (w *rewriter) postfix(value string) string {
 	for {
 		switch {
 		case w.is(tokens.Dot):
+			w.step()
 			dot := w.take()
 			if !w.is(tokens.Name, tokens.Integer) {
 				w.unexpected()
@@ -275,8 +284,10 @@ func (w *rewriter) postfix(value string) string {
 			}
 			value += dot + w.take()
 		case w.is(tokens.LeftBracket):
+			w.step()
 			value += w.subscript()
 		case w.is(tokens.LeftParenthesis):
+			w.step()
 			value += w.arguments()
 		default:
 			return value
@@ -335,6 +346,7 @@ func (w *rewriter) filters(value string) string {
 	for {
 		switch {
 		case w.is(tokens.Pipe):
+			w.step()
 			pipe := w.take()
 			if !w.is(tokens.Name) {
 				w.unexpected()
@@ -353,6 +365,7 @@ func (w *rewriter) filters(value string) string {
 			}
 			value = w.postfix(value + ")")
 		case w.is(tokens.Is):
+			w.step()
 			value = w.test(value)
 		default:
 			return value

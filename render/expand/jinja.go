@@ -93,6 +93,7 @@ type jinjaRun struct {
 	file    int
 	line    int
 	place   place // of what is written next
+	written int   // bytes, in macros and blocks, too
 	fault   error // the first fault: a `default` filter must not hide it
 }
 
@@ -103,7 +104,11 @@ const (
 
 func (r *jinjaRun) render(out *limitedBuffer) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover(); {
+		case p == nil:
+		case r.fault != nil:
+			err = r.fault
+		default:
 			err = &templateFault{rule: "R041", line: r.line, message: fmt.Sprintf("the template failed: %v", p)}
 		}
 	}()
@@ -163,8 +168,10 @@ func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
 // stack overflows, which no recover can stop.
 func (r *jinjaRun) at(arguments *exec.VarArgs) *exec.Value {
 	r.file, r.line = arguments.Args[0].Integer(), arguments.Args[1].Integer()
-	if fault := r.check(); fault != nil {
-		return exec.AsValue(fault)
+	if r.check() != nil {
+		// An error would only be the value of this expression, and a loop would
+		// go on to evaluate the rest for each item.
+		panic(r.fault)
 	}
 	return exec.AsValue(place{file: r.file, line: r.line}.number())
 }

@@ -80,8 +80,9 @@ func (m *lineMap) places(files []string) []schema.Place {
 // the limits.
 func (r *jinjaRun) here(arguments *exec.VarArgs) *exec.Value {
 	r.file, r.line = arguments.Args[0].Integer(), arguments.Args[1].Integer()
-	if fault := r.check(); fault != nil {
-		return exec.AsValue(fault)
+	r.wrote(arguments.Args[2].Integer())
+	if r.check() != nil {
+		panic(r.fault)
 	}
 	r.place = place{file: r.file, line: r.line, text: true}
 	return exec.AsValue("")
@@ -92,8 +93,22 @@ func (r *jinjaRun) here(arguments *exec.VarArgs) *exec.Value {
 func (r *jinjaRun) print(a []*exec.Value) (any, error) {
 	number := a[0].Integer()
 	r.place = place{file: number >> 32, line: number & (1<<32 - 1)}
-	return text(a[1])
+	s, err := text(a[1])
+	r.wrote(len(s))
+	return s, err
 }
+
+// wrote counts what is written anywhere: macros and set blocks gather text that
+// the limit of the output does not see.
+func (r *jinjaRun) wrote(bytes int) {
+	if r.written += bytes; r.written > gathered*r.job.Bytes {
+		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("macros and blocks make more than %d bytes", gathered*r.job.Bytes), mend: "Make less of it, or use an Expansion with items."})
+	}
+}
+
+// gathered is how many times more than the output the texts on the way to it
+// may be.
+const gathered = 4
 
 // statements are gonja's, with call blocks that know their place.
 func statements(r *jinjaRun) *exec.ControlStructureSet {

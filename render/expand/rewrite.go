@@ -64,7 +64,9 @@ func lex(source string) ([]*tokens.Token, error) {
 		if token.Type == tokens.Error {
 			return nil, &templateFault{rule: "R040", line: token.Line, message: token.Val}
 		}
-		list = append(list, token)
+		if list = append(list, token); len(list) > maxTokens {
+			return nil, &templateFault{rule: "R043", line: token.Line, message: fmt.Sprintf("the template has more than %d words and signs", maxTokens), mend: "Use a loop, or an Expansion with items."}
+		}
 		stream.Next()
 	}
 	return list, nil
@@ -100,12 +102,27 @@ type rewriter struct {
 	tokens []*tokens.Token
 	next   int
 	file   int
-	depth  int
+	depth  int // of parentheses and the like
+	blocks int // that are open
+	steps  int // of the expression so far
 	out    strings.Builder
 }
 
-// maxDepth bounds how deep expressions may nest, since parsing recurses.
-const maxDepth = 200
+// What a template is made of is bounded, since the work for some of it grows
+// with its square: each operator and filter wraps what stands before it.
+const (
+	maxTokens = 100_000
+	maxDepth  = 200
+	maxBlocks = 100
+	maxSteps  = 1000
+)
+
+// step counts operators, filters, attributes and items of an expression.
+func (w *rewriter) step() {
+	if w.steps++; w.steps > maxSteps {
+		w.fail("R043", fmt.Sprintf("the expression has more than %d operators, filters and items", maxSteps), "Split it with {% set %}, or make the value a parameter.")
+	}
+}
 
 func (w *rewriter) run() (err error) {
 	defer func() {
@@ -118,6 +135,7 @@ func (w *rewriter) run() (err error) {
 		}
 	}()
 	for w.next < len(w.tokens) {
+		w.steps = 0
 		switch w.peek().Type {
 		case tokens.VariableBegin:
 			w.copy()
@@ -353,9 +371,20 @@ func (w *rewriter) block() {
 	}
 }
 
+// nesting are the statements that have an end; set has one if it has no value.
+var nesting = names("block call for if macro with")
+
 // guard refuses statements that gonja has and does otherwise, and checks the
 // limits before one that can recurse without an expression.
 func (w *rewriter) guard(keyword, begin string) {
+	switch {
+	case strings.HasPrefix(keyword, "end"):
+		w.blocks--
+	case nesting[keyword]:
+		if w.blocks++; w.blocks > maxBlocks {
+			w.fail("R043", fmt.Sprintf("statements are nested more than %d deep", maxBlocks), "Use macros, or nest less.")
+		}
+	}
 	switch keyword {
 	case "autoescape", "trans", "filter":
 		w.fail("R042", fmt.Sprintf("the statement %s is not supported", keyword), "Write the text without it, or use filters.")
@@ -388,10 +417,12 @@ func (w *rewriter) set() {
 	if w.is(tokens.Pipe) {
 		w.fail("R042", "a filter on a set block is not supported", "Set the text first, and use the filter where it is printed.")
 	}
-	if w.is(tokens.Assign) {
-		w.copy()
-		w.out.WriteString(w.wrapped(fnValue, func() string { return w.tupleOr(w.conditional) }))
+	if !w.is(tokens.Assign) {
+		w.guard("block", "")
+		return
 	}
+	w.copy()
+	w.out.WriteString(w.wrapped(fnValue, func() string { return w.tupleOr(w.conditional) }))
 }
 
 func (w *rewriter) macro() {
