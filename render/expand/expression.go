@@ -392,6 +392,9 @@ func (w *rewriter) test(value string) string {
 	if !w.is(tokens.Name, tokens.In) {
 		w.unexpected()
 	}
+	if name := strings.TrimSpace(w.peek().Val); !testNames[name] {
+		w.fail("R042", fmt.Sprintf("the test %s is not supported", name), testMend(name))
+	}
 	out += w.take()
 	switch {
 	case w.is(tokens.LeftParenthesis):

@@ -29,27 +29,6 @@ func names(list string) map[string]bool {
 	return set
 }
 
-// filterMend says what to use instead of a filter that users of other Jinja
-// dialects know.
-func filterMend(name string) string {
-	switch name {
-	case "to_yaml", "to_nice_yaml", "to_json":
-		return "Use tojson: JSON is YAML."
-	case "regex_replace", "regex_search":
-		return "It is Ansible's; use replace, or make the value a parameter."
-	case "escape", "e", "safe", "forceescape", "xmlattr", "striptags", "urlize":
-		return "It is for HTML; in YAML use tojson to quote a text."
-	case "random", "shuffle":
-		return "What is rendered must be the same each time; make the value a parameter."
-	}
-	known := make([]string, 0, len(filterNames))
-	for n := range filterNames {
-		known = append(known, n)
-	}
-	slices.Sort(known)
-	return "Known filters: " + strings.Join(known, ", ") + "."
-}
-
 // strictDefault is default on what is computed: a name in it that is not
 // defined is a fault, as in Jinja2.
 const strictDefault = ours + "default"
@@ -88,6 +67,9 @@ func (r *jinjaRun) filter(name string, f exec.FilterFunction) exec.FilterFunctio
 		if in.IsError() {
 			return exec.AsValue(r.fail(r.explained(in)))
 		}
+		if err := namedBy(name, a); err != nil {
+			return exec.AsValue(r.fail(err))
+		}
 		if err := r.bounded(a.Args); err != nil {
 			return exec.AsValue(err)
 		}
@@ -112,6 +94,25 @@ func (r *jinjaRun) filter(name string, f exec.FilterFunction) exec.FilterFunctio
 		}
 		return out
 	}
+}
+
+// namedBy checks the filter or test whose name a filter is given.
+func namedBy(name string, a *exec.VarArgs) error {
+	at, known, what, mend := 0, testNames, "test", testMend
+	switch name {
+	case "map":
+		known, what, mend = filterNames, "filter", filterMend
+	case "select", "reject":
+	case "selectattr", "rejectattr":
+		at = 1
+	default:
+		return nil
+	}
+	if len(a.Args) <= at || !a.Args[at].IsString() || known[a.Args[at].String()] {
+		return nil
+	}
+	other := a.Args[at].String()
+	return &templateFault{rule: "R042", message: fmt.Sprintf("the %s %s is not supported", what, other), mend: mend(other)}
 }
 
 // asText are filters that make a text of what they are given, as Python's str;

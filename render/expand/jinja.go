@@ -437,6 +437,7 @@ var (
 	parserLine   = regexp.MustCompile(`(?s)^(.*) \(Line: (\d+) Col: \d+, near "(.*)"\)$`)
 	noName       = regexp.MustCompile(`Unable to evaluate name "([^"]+)"`)
 	noAttribute  = regexp.MustCompile(`(?:attribute|item) '?([^' ]+)'? not found`)
+	noFunction   = regexp.MustCompile(`(?:^|\s)(\w+) is not callable`)
 	noFilter     = regexp.MustCompile(`(filter|test) '([^']+)' not found`)
 	ourFunctions = regexp.MustCompile(ours + `[a-z]+`)
 )
@@ -458,11 +459,13 @@ func (r *jinjaRun) problem(err error) error {
 	message := err.Error()
 	switch {
 	case noName.MatchString(message):
-		p.Message = fmt.Sprintf("%q is not defined", noName.FindStringSubmatch(message)[1])
-		p.Mend = "Give it as a parameter, set it, or use the filter default."
+		name := noName.FindStringSubmatch(message)[1]
+		p.Message, p.Mend = fmt.Sprintf("%q is not defined", name), nameMend(name)
 	case noAttribute.MatchString(message):
 		p.Message = fmt.Sprintf("there is no attribute %q", noAttribute.FindStringSubmatch(message)[1])
 		p.Mend = "Correct the name, or use the filter default."
+	case noFunction.MatchString(message):
+		p.Message, p.Mend = noFunctionCalled(noFunction.FindStringSubmatch(message)[1])
 	case noFilter.MatchString(message):
 		m := noFilter.FindStringSubmatch(message)
 		p.Rule, p.Message, p.Mend = "R042", fmt.Sprintf("the %s %s is not supported", m[1], m[2]), "Use one of Jinja2's own."

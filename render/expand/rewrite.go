@@ -394,9 +394,12 @@ func (w *rewriter) guard(keyword, begin string) {
 }
 
 func (w *rewriter) loop() {
-	for !w.is(tokens.In) {
+	for count := 0; !w.is(tokens.In); count++ {
 		if !w.is(tokens.Name, tokens.Comma, tokens.LeftParenthesis, tokens.RightParenthesis) {
 			w.unexpected()
+		}
+		if count == 3 || w.is(tokens.LeftParenthesis) {
+			w.fail("R042", "more than two names in a loop, or parentheses around them, are not supported", "Loop over one name, and take its items by their index.")
 		}
 		w.own()
 		w.copy()

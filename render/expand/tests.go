@@ -35,8 +35,13 @@ func testSet(r *jinjaRun) *exec.TestSet {
 func (r *jinjaRun) explained(v *exec.Value) error {
 	message := v.Error()
 	if m := noName.FindStringSubmatch(message); m != nil {
-		message = `"` + m[1] + `" is not defined`
-	} else if m := noAttribute.FindStringSubmatch(message); m != nil {
+		return &templateFault{rule: "R041", message: `"` + m[1] + `" is not defined`, mend: nameMend(m[1])}
+	}
+	if m := noFunction.FindStringSubmatch(message); m != nil {
+		message, mend := noFunctionCalled(m[1])
+		return &templateFault{rule: "R041", message: message, mend: mend}
+	}
+	if m := noAttribute.FindStringSubmatch(message); m != nil {
 		message = `there is no attribute "` + m[1] + `"`
 	}
 	return &templateFault{rule: "R041", message: message, mend: "Ask with `is defined` first, or use the filter default."}
