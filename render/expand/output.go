@@ -110,7 +110,8 @@ func (r *jinjaRun) wrote(bytes int) {
 // may be.
 const gathered = 4
 
-// statements are gonja's, with call blocks that know their place.
+// statements are gonja's, with call blocks that know their place and imports
+// of our own.
 func statements(r *jinjaRun) *exec.ControlStructureSet {
 	call, _ := builtins.ControlStructures.Get("call")
 	own := exec.NewControlStructureSet(map[string]parser.ControlStructureParser{})
@@ -123,6 +124,8 @@ func statements(r *jinjaRun) *exec.ControlStructureSet {
 		}
 		return callBlock{parsed.(exec.ControlStructure), r}, nil
 	})
+	_ = own.Replace("import", r.parseImport)
+	_ = own.Replace("from", r.parseFrom)
 	return own
 }
 
