@@ -182,6 +182,10 @@ func (w *rewriter) name() string {
 	switch name {
 	case "none":
 		return "None" + strings.TrimPrefix(text, name)
+	case "loop":
+		if w.is(tokens.LeftBracket) {
+			w.fail("R042", "loop is supported with a dot only", "Write the attribute out, such as loop.index.")
+		}
 	case "nil":
 		w.next--
 		w.fail("R041", `"nil" is not defined`, "Write none.")
@@ -281,6 +285,11 @@ func (w *rewriter) postfix(value string) string {
 			}
 			if name := w.peek().Val; mutating[name] && w.next+1 < len(w.tokens) && w.tokens[w.next+1].Type == tokens.LeftParenthesis {
 				w.fail("R042", fmt.Sprintf("the method %s changes a value in place, which is not supported", name), "Make a new value, such as {% set list = list + [item] %}; inside a loop keep it in a namespace().")
+			}
+			// Of a loop gonja has them otherwise; which value is a loop is not
+			// known here.
+			if w.isName("previtem", "nextitem", "depth", "depth0", "PrevItem", "NextItem", "Cycle", "Changed") {
+				w.fail("R042", "loop."+w.peek().Val+" is not supported", "Use loop.first and loop.last, or an index of the list; of a mapping write value['"+w.peek().Val+"'].")
 			}
 			value += dot + w.take()
 		case w.is(tokens.LeftBracket):

@@ -139,6 +139,7 @@ func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
 		fnValue:   r.guard(2, func(a []*exec.Value) (any, error) { return a[1], nil }),
 		fnTest:    r.guard(2, func(a []*exec.Value) (any, error) { return truth(a[1]), nil }),
 		fnIterate: r.guard(2, func(a []*exec.Value) (any, error) { return iterable(a[1]) }),
+		fnPairs:   r.guard(2, func(a []*exec.Value) (any, error) { return iterablePairs(a[1]) }),
 		fnGroup:   r.guard(1, func(a []*exec.Value) (any, error) { return a[0], nil }),
 		fnTruth:   r.guard(1, func(a []*exec.Value) (any, error) { return truth(a[0]), nil }),
 		fnOperand: r.guard(1, operand),
@@ -243,62 +244,6 @@ func chain(a []*exec.Value) (any, error) {
 		}
 	}
 	return true, nil
-}
-
-func iterable(v *exec.Value) (any, error) {
-	switch kind := kindOf(v); kind {
-	case "None", "bool", "int", "float":
-		return nil, typeError("%s cannot be looped over", kind)
-	case "str":
-		list := exec.ValuesList{}
-		for _, r := range v.String() {
-			list = append(list, exec.AsValue(string(r)))
-		}
-		return list, nil
-	case "dict":
-		// A loop goes through the keys; gonja would give the value to a second
-		// name as well, where Python fails.
-		list := exec.ValuesList{}
-		v.Iterate(func(_, _ int, key, _ *exec.Value) bool {
-			list = append(list, key)
-			return true
-		}, func() {})
-		return list, nil
-	}
-	return v, nil
-}
-
-func rangeOf(a []*exec.Value) (any, error) {
-	start, stop, step := 0, 0, 1
-	for _, v := range a {
-		if !v.IsInteger() {
-			return nil, typeError("range wants integers, not %s", kindOf(v))
-		}
-	}
-	switch len(a) {
-	case 1:
-		stop = a[0].Integer()
-	case 2:
-		start, stop = a[0].Integer(), a[1].Integer()
-	case 3:
-		start, stop, step = a[0].Integer(), a[1].Integer(), a[2].Integer()
-	default:
-		return nil, typeError("range wants one to three integers")
-	}
-	if step == 0 {
-		return nil, typeError("the step of range must not be zero")
-	}
-	list := numbers{}
-	for i := start; step > 0 && i < stop || step < 0 && i > stop; i += step {
-		if len(list) == maxItems {
-			return nil, &templateFault{rule: "R043", message: fmt.Sprintf("a range of more than %d numbers", maxItems), mend: "Use an Expansion with a matrix."}
-		}
-		list = append(list, i)
-		if step > 0 && i > stop-step || step < 0 && i < stop-step {
-			break // the next one would overflow or end the range
-		}
-	}
-	return list, nil
 }
 
 // jinjaValue makes of a parameter what gonja takes; mappings keep the order

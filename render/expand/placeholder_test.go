@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"rota.dev/rota/schema"
 )
@@ -85,7 +86,7 @@ func TestEveryOtherByteSurvives(t *testing.T) {
 	}
 }
 
-func FuzzScan(f *testing.F) {
+func FuzzPlaceholder(f *testing.F) {
 	for _, s := range []string{"$ITEM", "${ITEM}", "$$ITEM", "${ITEM", "$ITEM_x", "${N:-1}"} {
 		f.Add(s)
 	}
@@ -98,17 +99,24 @@ func FuzzJinja(f *testing.F) {
 			f.Add(c.Template)
 		}
 	}
+	for _, template := range linesOfTemplates {
+		f.Add(template)
+	}
+	const most = 10_000
 	f.Fuzz(func(t *testing.T, template string) {
-		_, err := renderCase(t, jinjaCase{Template: template})
+		out, err := renderText(template, most, time.Second)
+		if len(out.Text) > most || strings.Count(out.Text, "\n") > len(out.Lines) {
+			t.Errorf("%d bytes, %d places", len(out.Text), len(out.Lines))
+		}
 		for _, p := range schema.Problems(err) {
-			if p.Rule == "" || p.Message == "" {
-				t.Errorf("an error without rule or message: %#v", p)
+			if p.Rule == "" || p.Message == "" || p.Origin.File != "main.j2" || strings.HasPrefix(p.Message, "the template failed") {
+				t.Errorf("no error for users: %#v", p)
 			}
 		}
 	})
 }
 
-func FuzzParameterCSV(f *testing.F) {
+func FuzzCSV(f *testing.F) {
 	f.Add([]byte("A,B\n1,2\n"))
 	f.Add([]byte("\ufeffA\n\"x\ny\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

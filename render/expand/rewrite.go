@@ -19,6 +19,7 @@ const (
 	fnValue     = ours + "value"  // (at, value)
 	fnTest      = ours + "test"   // (at, value): the truth of value
 	fnIterate   = ours + "each"   // (at, value): what a loop goes through
+	fnPairs     = ours + "pairs"  // (at, value): what a loop with two names goes through
 	fnGroup     = ours + "group"  // parentheses
 	fnTuple     = ours + "tuple"  // (…)
 	fnTruth     = ours + "truth"  // (value)
@@ -349,7 +350,10 @@ func (w *rewriter) block() {
 	case "for":
 		w.loop()
 	case "if", "elif":
-		w.out.WriteString(w.wrapped(fnTest, w.conditional))
+		w.out.WriteString(w.wrapped(fnTest, func() string { return w.tupleOr(w.or) }))
+		if !w.is(tokens.BlockEnd) {
+			w.unexpected()
+		}
 	case "set":
 		w.set()
 	case "macro":
@@ -363,6 +367,12 @@ func (w *rewriter) block() {
 		w.assignments()
 	case "do", "include", "import", "from":
 		w.out.WriteString(w.wrapped(fnValue, w.conditional))
+		for keyword.Val == "include" && !w.is(tokens.BlockEnd) {
+			if w.isName("without") {
+				w.fail("R042", "an include without context is not supported", "Import a macro from the file, which sees no variables either.")
+			}
+			w.copy()
+		}
 	}
 	w.untilEnd()
 	if keyword.Val == "for" {
@@ -394,6 +404,7 @@ func (w *rewriter) guard(keyword, begin string) {
 }
 
 func (w *rewriter) loop() {
+	each := fnIterate
 	for count := 0; !w.is(tokens.In); count++ {
 		if !w.is(tokens.Name, tokens.Comma, tokens.LeftParenthesis, tokens.RightParenthesis) {
 			w.unexpected()
@@ -401,11 +412,14 @@ func (w *rewriter) loop() {
 		if count == 3 || w.is(tokens.LeftParenthesis) {
 			w.fail("R042", "more than two names in a loop, or parentheses around them, are not supported", "Loop over one name, and take its items by their index.")
 		}
+		if w.is(tokens.Comma) {
+			each = fnPairs
+		}
 		w.own()
 		w.copy()
 	}
 	w.copy()
-	w.out.WriteString(w.wrapped(fnIterate, func() string { return w.tupleOr(w.or) }) + " ")
+	w.out.WriteString(w.wrapped(each, func() string { return w.tupleOr(w.or) }) + " ")
 	if w.isName("if") {
 		w.copy()
 		w.out.WriteString(w.wrapped(fnTest, w.or) + " ")
