@@ -39,7 +39,6 @@ var wholeFiles = map[string]string{
 // writer makes a random template.
 type writer struct {
 	*rand.Rand
-	names []string
 }
 
 func (w *writer) pick(list ...string) string { return list[w.IntN(len(list))] }
