@@ -2,6 +2,7 @@ package render
 
 import (
 	"encoding/json"
+	"errors"
 
 	"rota.dev/rota/render/expand"
 	"rota.dev/rota/render/overlay"
@@ -17,6 +18,10 @@ type Engine interface {
 	// Overlay does what [overlay.Run] does.
 	Overlay(job overlay.Job) ([]json.RawMessage, error)
 }
+
+// ErrEngine is the cause of a [*schema.Problem] that is none of the repository:
+// the Engine itself could not work. Rendering the same again may succeed.
+var ErrEngine = errors.New("the renderer is not available")
 
 // InProcess is the Engine that runs everything in this process. A template or
 // a kustomization that is made to can exhaust the memory or the stack of it,

@@ -23,6 +23,7 @@ var layers = map[string]struct {
 	"schema":                            {nil, "the words that everybody speaks depend on nobody"},
 	"render":                            {[]string{"schema", "render/calendar", "render/expand", "render/overlay"}, "pure: a tree in, objects out"},
 	"render/calendar":                   {[]string{"schema"}, "pure: isolates the readers of iCalendar"},
+	"render/child":                      {[]string{"schema", "render", "render/expand", "render/overlay"}, "carries render's jobs out in a process that can be killed; nothing pure may depend on it"},
 	"render/expand":                     {[]string{"schema"}, "pure: templates know nothing of trees and clusters"},
 	"render/overlay":                    {[]string{"schema"}, "isolates kustomize, with its global state and its network"},
 	"reconcile":                         {[]string{"schema", "render", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "the loops see edges only through interfaces; cmd wires them"},
@@ -43,7 +44,7 @@ var outside = []struct {
 	only   []string
 	why    string
 }{
-	{"os/exec", []string{"reconcile/cluster/local"}, "the controller starts no process (DESIGN §10)"},
+	{"os/exec", []string{"reconcile/cluster/local", "render/child"}, "the controller starts no process but itself, as the renderer (DESIGN §10)"},
 	{"sigs.k8s.io/kustomize", []string{"render/overlay", "render", "render/expand"}, "kustomize can reach the network and has global state"},
 	{"github.com/go-git/go-git", []string{"reconcile/source", "cmd/rota"}, "git is the source's business; the demo makes a repository"},
 	{"k8s.io/client-go/dynamic", []string{"reconcile/cluster"}, "one package talks to the cluster"},
@@ -80,7 +81,7 @@ var reasons = map[string]string{
 	"sigs.k8s.io/json":                         "decodes as the API server does, in tests",
 	"golang.org/x/crypto":                      "ssh keys and known_hosts",
 	"golang.org/x/sync":                        "errgroup",
-	"golang.org/x/sys":                         "file locks",
+	"golang.org/x/sys":                         "file locks and resource limits",
 	"golang.org/x/term":                        "is this a terminal",
 	"golang.org/x/text":                        "how wide a character is on a terminal",
 	"golang.org/x/tools":                       "txtar archives as test repositories",
