@@ -109,7 +109,7 @@ func (r *renderer) readNew(file string) ([]byte, error) {
 		r.full = true
 		return nil, &schema.Problem{Rule: "R004", Origin: schema.Origin{File: file},
 			Message: fmt.Sprintf("the files so far pass a limit: at most %d files and %d bytes are read", r.limits.Files, r.limits.TotalBytes),
-			Mend:    "Render a smaller folder, or raise the limit."}
+			Mend:    "Render a smaller folder, or raise spec.limits.files or spec.limits.totalBytes."}
 	}
 	return data, nil
 }

@@ -155,7 +155,7 @@ func (r *renderer) expandJinja(t jinjaTemplate, items []expand.Item) ([]schema.O
 			break // a fault of the template shows in every item
 		}
 		if len(objects) > r.limits.Objects {
-			problems = append(problems, &schema.Problem{Rule: "R004", Origin: t.origin, Message: fmt.Sprintf("the Expansion makes more than %d objects", r.limits.Objects), Mend: "Use fewer items."})
+			problems = append(problems, &schema.Problem{Rule: "R004", Origin: t.origin, Message: fmt.Sprintf("the Expansion makes more than %d objects", r.limits.Objects), Mend: "Use fewer items, or raise spec.limits.objects."})
 			break
 		}
 	}

@@ -50,7 +50,7 @@ func (r *renderer) finish() {
 	r.applyPolicies()
 	if len(r.objects) > r.limits.Objects {
 		r.fail(&schema.Problem{Rule: "R004", Origin: schema.Origin{File: r.objects[r.limits.Objects].Origin.File},
-			Message: fmt.Sprintf("the folder makes %d objects; at most %d are made", len(r.objects), r.limits.Objects), Mend: "Render a smaller folder, or raise the limit."})
+			Message: fmt.Sprintf("the folder makes %d objects; at most %d are made", len(r.objects), r.limits.Objects), Mend: "Render a smaller folder, or raise spec.limits.objects."})
 		r.objects = r.objects[:r.limits.Objects]
 	}
 }

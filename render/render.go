@@ -10,25 +10,25 @@ import (
 	"rota.dev/rota/schema"
 )
 
-// Limits bound what one render may read and make. A zero field means the
-// default that its comment states; what goes beyond one is a [schema.Problem]
-// of rule R004 that names it.
+// Limits bound what one render may read and make. A zero field means that of
+// [schema.DefaultLimits], which its comment repeats; what goes beyond one is a
+// [schema.Problem] of rule R004 that names it.
 type Limits struct {
 	// Documents bound each file: bytes, nesting and aliases.
 	Documents schema.DocumentLimits
-	// TotalBytes is the size of all files that are read; 256 MiB by default.
+	// TotalBytes is the size of all files that are read; 128 MiB by default.
 	TotalBytes int64
-	// Files is how many files are read; 20,000 by default.
+	// Files is how many files are read; 50,000 by default.
 	Files int
 	// Objects is how many objects are made; 50,000 by default.
 	Objects int
 	// Items is how many items one Expansion has; 50,000 by default.
 	Items int
+	// RenderedBytes is the size of all that Expansions and Jinja templates
+	// make; 256 MiB by default.
+	RenderedBytes int64
 	// TemplateBytes is the output of one Jinja template; 16 MiB by default.
 	TemplateBytes int
-	// RenderedBytes is what the templates of one render make in all, placeholders
-	// filled in; 256 MiB by default.
-	RenderedBytes int64
 	// TemplateTime is how long one Jinja template may run; 5 s by default.
 	TemplateTime time.Duration
 	// OverlayTime is how long one kustomization may build; 2 min by default.
@@ -36,14 +36,15 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	l.TotalBytes = cmp.Or(l.TotalBytes, 256<<20)
-	l.Files = cmp.Or(l.Files, 20_000)
-	l.Objects = cmp.Or(l.Objects, 50_000)
-	l.Items = cmp.Or(l.Items, 50_000)
-	l.TemplateBytes = cmp.Or(l.TemplateBytes, 16<<20)
-	l.RenderedBytes = cmp.Or(l.RenderedBytes, 256<<20)
-	l.TemplateTime = cmp.Or(l.TemplateTime, 5*time.Second)
-	l.OverlayTime = cmp.Or(l.OverlayTime, 2*time.Minute)
+	d := schema.DefaultLimits
+	l.TotalBytes = cmp.Or(l.TotalBytes, int64(d.TotalBytes))
+	l.Files = cmp.Or(l.Files, int(d.Files))
+	l.Objects = cmp.Or(l.Objects, int(d.Objects))
+	l.Items = cmp.Or(l.Items, int(d.Items))
+	l.RenderedBytes = cmp.Or(l.RenderedBytes, int64(d.RenderedBytes))
+	l.TemplateBytes = cmp.Or(l.TemplateBytes, int(d.TemplateBytes))
+	l.TemplateTime = cmp.Or(l.TemplateTime, d.TemplateTime.Duration)
+	l.OverlayTime = cmp.Or(l.OverlayTime, d.OverlayTime.Duration)
 	return l
 }
 

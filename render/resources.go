@@ -242,7 +242,7 @@ func (r *renderer) expandYAML(template jinjaTemplate, names []string, items []ex
 	}
 	if total := len(items) * len(documents); total > r.limits.Objects {
 		return nil, &schema.Problem{Rule: "R004", Origin: template.origin, Message: fmt.Sprintf("the Expansion makes %d objects; at most %d are made", total, r.limits.Objects),
-			Mend: "Use fewer items."}
+			Mend: "Use fewer items, or raise spec.limits.objects."}
 	}
 	if err := r.fits(compiled, items, template); err != nil {
 		return nil, err
@@ -307,7 +307,7 @@ func (r *renderer) produce(bytes int64, origin schema.Origin) error {
 	}
 	r.trace.fleeting = true
 	return &schema.Problem{Rule: "R004", Origin: origin, Message: fmt.Sprintf("templates make more than %d bytes in all", r.limits.RenderedBytes),
-		Mend: "Use fewer items or shorter parameters, or raise the limit renderedBytes."}
+		Mend: "Use fewer items or shorter parameters, or raise spec.limits.renderedBytes."}
 }
 
 func itemOrigin(template jinjaTemplate, item expand.Item, line int) schema.Origin {

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,15 +27,9 @@ type DocumentLimits struct {
 }
 
 func (l DocumentLimits) withDefaults() DocumentLimits {
-	if l.FileBytes == 0 {
-		l.FileBytes = 4 << 20
-	}
-	if l.Nesting == 0 {
-		l.Nesting = 200
-	}
-	if l.AliasNodes == 0 {
-		l.AliasNodes = 100_000
-	}
+	l.FileBytes = cmp.Or(l.FileBytes, int(DefaultLimits.FileBytes))
+	l.Nesting = cmp.Or(l.Nesting, int(DefaultLimits.Nesting))
+	l.AliasNodes = cmp.Or(l.AliasNodes, int(DefaultLimits.AliasNodes))
 	if l.Documents == 0 {
 		l.Documents = 50_000
 	}
@@ -133,7 +128,7 @@ func checkShape(d Document, limits DocumentLimits) error {
 			if added > limits.AliasNodes {
 				return s, &Problem{Rule: "R004", Origin: NodeOrigin(d.File, n),
 					Message: fmt.Sprintf("aliases would add more than %d nodes to the document", limits.AliasNodes),
-					Mend:    "Use fewer aliases of aliases, or write the values out."}
+					Mend:    "Use fewer aliases of aliases, or raise spec.limits.aliasNodes."}
 			}
 			if depth+s.depth > limits.Nesting {
 				return s, tooDeep(d.File, n, limits.Nesting)
@@ -167,7 +162,7 @@ func saturate(n int) int { return min(n, 1<<40) }
 func tooDeep(file string, n *yaml.Node, limit int) *Problem {
 	return &Problem{Rule: "R004", Origin: NodeOrigin(file, n),
 		Message: fmt.Sprintf("values are nested more than %d deep", limit),
-		Mend:    "Flatten the document."}
+		Mend:    "Flatten the document, or raise spec.limits.nesting."}
 }
 
 // MaxFileBytes returns the limit on one file in bytes.
@@ -177,5 +172,5 @@ func (l DocumentLimits) MaxFileBytes() int { return l.withDefaults().FileBytes }
 func FileTooLarge(file string, size int64, l DocumentLimits) *Problem {
 	return &Problem{Rule: "R004", Origin: Origin{File: file},
 		Message: fmt.Sprintf("the file has %d bytes; at most %d are read", size, l.MaxFileBytes()),
-		Mend:    "Split the file, or keep large data out of the manifests."}
+		Mend:    "Split the file, keep large data out of the manifests, or raise spec.limits.fileBytes."}
 }

@@ -390,7 +390,7 @@ func TestJSONSchemaAndDecoderNeverDisagree(t *testing.T) {
 	compiled := compiledSchema(t)
 	d := draw{rand.New(rand.NewPCG(1, 2))}
 	good, bad, excused := 0, 0, make([]int, len(exceptions))
-	for range 8_000 {
+	for range 10_000 {
 		document := d.document()
 		for range d.IntN(3) {
 			document, _ = d.mutate(document).(map[string]any)

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write generated files and golden output
 func comments(t *testing.T) map[string]map[string]string {
 	fset := token.NewFileSet()
 	var files []*ast.File
-	for _, name := range []string{"expansion.go", "policy.go", "schedulepolicy.go", "sync.go"} {
+	for _, name := range []string{"expansion.go", "limits.go", "policy.go", "schedulepolicy.go", "sync.go"} {
 		f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -101,6 +101,12 @@ var constraints = map[string]keywords{
 	"SyncTarget.Namespaces":      {"items": label},
 	"SyncTarget.Kinds":           {"items": keywords{"pattern": "^[A-Z]"}},
 	"SyncTarget.ServiceAccount":  {"pattern": "^[^/]+(/[^/]+)?$"},
+	"SyncLimits.Files":           {"minimum": 1},
+	"SyncLimits.Nesting":         {"minimum": 1, "maximum": deepest},
+	"SyncLimits.AliasNodes":      {"minimum": 1},
+	"SyncLimits.Objects":         {"minimum": 1},
+	"SyncLimits.Items":           {"minimum": 1},
+	"SyncLimits.RendererMemory":  {"minimum": leastMemory},
 	"SyncPrune.MaxPercent":       {"minimum": 0, "maximum": 100},
 }
 
@@ -154,6 +160,8 @@ func (g *generator) schema(t reflect.Type) map[string]any {
 		return map[string]any{"type": "string", "pattern": timePattern}
 	case reflect.TypeFor[Moment]():
 		return map[string]any{"type": "string", "pattern": datePattern + "|" + timePattern}
+	case reflect.TypeFor[Bytes]():
+		return map[string]any{"type": []string{"string", "integer"}, "pattern": bytesForm.String(), "minimum": 1}
 	case reflect.TypeFor[Values]():
 		return map[string]any{"type": "object", "propertyNames": map[string]any{"pattern": ParameterName.String()}, "additionalProperties": anyScalar}
 	case reflect.TypeFor[Matrix]():

@@ -69,6 +69,8 @@ type SyncSpec struct {
 	Prune SyncPrune `json:"prune,omitempty"`
 	// Apply says how objects are written.
 	Apply SyncApply `json:"apply,omitempty"`
+	// Limits bound what one revision may cost.
+	Limits SyncLimits `json:"limits,omitempty"`
 }
 
 // SyncSource is exactly one of git and directory.
@@ -172,6 +174,7 @@ func (s *Sync) SetDefaults() {
 	spec := &s.Spec
 	spec.Interval.Duration = cmp.Or(spec.Interval.Duration, DefaultInterval)
 	spec.Timeout.Duration = cmp.Or(spec.Timeout.Duration, DefaultTimeout)
+	spec.Limits.SetDefaults()
 	spec.Scheduler = cmp.Or(spec.Scheduler, SchedulerEmbedded)
 	spec.Drift = cmp.Or(spec.Drift, DriftCorrect)
 	spec.Target.Namespace = cmp.Or(spec.Target.Namespace, "default")
@@ -233,6 +236,7 @@ func (s *Sync) check(d *strict) {
 	spec := &s.Spec
 	spec.Source.check(d)
 	spec.Target.check(d)
+	spec.Limits.check(d)
 	d.oneOf("spec.scheduler", spec.Scheduler, SchedulerEmbedded, SchedulerCluster)
 	d.oneOf("spec.drift", spec.Drift, DriftCorrect, DriftReport)
 	d.atLeast("spec.interval", spec.Interval, time.Second)

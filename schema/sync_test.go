@@ -27,7 +27,7 @@ func TestSyncHasItsDefaults(t *testing.T) {
 		Spec: SyncSpec{
 			Source:   SyncSource{Git: &GitSource{URL: "https://git.example.com/batch.git", Branch: "main", Path: "overlays/prod"}},
 			Interval: Duration{time.Minute}, Timeout: Duration{5 * time.Minute}, Target: SyncTarget{Namespace: "default"},
-			Scheduler: SchedulerEmbedded, Drift: DriftCorrect, Prune: SyncPrune{Enabled: &enabled, MaxPercent: &percent},
+			Scheduler: SchedulerEmbedded, Drift: DriftCorrect, Prune: SyncPrune{Enabled: &enabled, MaxPercent: &percent}, Limits: DefaultLimits,
 		},
 	}
 	if diff := cmp.Diff(want, syncs[0]); diff != "" {
@@ -69,6 +69,15 @@ func TestFaultsOfASyncAreFoundWhereTheyStand(t *testing.T) {
 		{"an empty text", "branch: main", `branch: ""`, []string{"rota.yaml:6:61: spec.source.git.branch: the text is empty [R020]"}},
 		{"a source without a value says nothing else", "git: {", "git: #", []string{"rota.yaml:6:9: spec.source.git: the field has no value [R020]"}},
 		{"a short interval", "  source:", "  interval: 10ms\n  source:", []string{"rota.yaml:5:13: spec.interval: 10ms is too short [R020]"}},
+		{"limits", "  source:", "  limits: {fileBytes: 0, totalBytes: 16MB, files: 0, nesting: 20000, objekts: 1, rendererMemory: 1Mi, templateTime: 1ms}\n  source:", []string{
+			`rota.yaml:5:38: spec.limits.totalBytes: "16MB" is no size; write it as 65536, 64Ki or 16Mi [R020]`,
+			`rota.yaml:5:70: spec.limits: unknown field "objekts" (did you mean "objects"?) [R019]`,
+			"rota.yaml:5:23: spec.limits.fileBytes: 0 is too little [R020]",
+			"rota.yaml:5:98: spec.limits.rendererMemory: 1Mi is too little [R020]",
+			"rota.yaml:5:51: spec.limits.files: 0 is too little [R020]",
+			"rota.yaml:5:63: spec.limits.nesting: 20000 is deeper than can be read [R020]",
+			"rota.yaml:5:117: spec.limits.templateTime: 1ms is too short [R020]",
+		}},
 		{"credentials by halves", "branch: main", "credentials: {usernameFile: u}", []string{"rota.yaml:6:66: spec.source.git.credentials: usernameFile and passwordFile go together [R020]"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -89,6 +98,31 @@ func TestFaultsOfASyncAreFoundWhereTheyStand(t *testing.T) {
 	}
 	if _, err := DecodeSyncs("rota.yaml", []byte("# nothing\n")); err == nil {
 		t.Error("an empty file must be an error")
+	}
+}
+
+func TestLimitsAreReadAsKubernetesWritesThem(t *testing.T) {
+	syncs, err := DecodeSyncs("rota.yaml", []byte(goodSync+"  limits: {fileBytes: 65536, totalBytes: 1Gi, renderedBytes: 0.5Gi, templateBytes: 3M, rendererMemory: 64Mi, files: 7, overlayTime: 90s}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultLimits
+	want.FileBytes, want.TotalBytes, want.RenderedBytes, want.TemplateBytes, want.RendererMemory = 65536, 1<<30, 1<<29, 3_000_000, 64<<20
+	want.Files, want.OverlayTime.Duration = 7, 90*time.Second
+	if diff := cmp.Diff(want, syncs[0].Spec.Limits); diff != "" {
+		t.Error(diff)
+	}
+	for text, size := range map[string]Bytes{"65536": 64 << 10, "64Ki": 64 << 10, "1k": 1000, "1.5Mi": 3 << 19} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != size {
+			t.Errorf("%s is %d: %v", text, b, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "1e6", "1 Mi", "1m", "1KB", "0x10", "99999999999999Gi"} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken as %d", text, b)
+		}
 	}
 }
 

@@ -208,19 +208,19 @@ func fault(rule, name, message, mend string) *node {
 
 func tooLarge(name string, size, most int64) *node {
 	n := fault(ruleFileBytes, name, fmt.Sprintf("the file has %d bytes, and at most %d are read", size, most),
-		"Split the file, or keep data of this size outside of the repository.")
+		"Split the file, keep data of this size outside of the repository, or raise spec.limits.fileBytes.")
 	n.patient = true
 	return n
 }
 
 func tooManyFiles(most int) *schema.Problem {
 	return problem(ruleBytes, "", fmt.Sprintf("the revision has more than %d files, links and folders", most),
-		"Give job definitions a repository of their own, or raise the limit.", nil)
+		"Give job definitions a repository of their own, or raise spec.limits.files.", nil)
 }
 
 func tooManyBytes(most int64) *schema.Problem {
 	return problem(ruleBytes, "", fmt.Sprintf("the revision has more than %d MiB", most>>20),
-		"Give job definitions a repository of their own, or raise the limit.", nil)
+		"Give job definitions a repository of their own, or raise spec.limits.totalBytes.", nil)
 }
 
 // recovered makes an error of what go-git's decoders panic at, which crafted

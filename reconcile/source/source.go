@@ -44,9 +44,9 @@ type Limits struct {
 	// for it, each; 128 MiB by default.
 	Bytes int64
 	// Files bounds the number of files, links and folders of one revision;
-	// 100,000 by default.
+	// 50,000 by default.
 	Files int
-	// FileBytes bounds one file; 16 MiB by default. A larger file is no error
+	// FileBytes bounds one file; 4 MiB by default. A larger file is no error
 	// until something reads it.
 	FileBytes int64
 	// Time bounds one fetch from the first packet to the last; one minute by
@@ -54,21 +54,16 @@ type Limits struct {
 	Time time.Duration
 }
 
-// The defaults of Limits. They leave room for any repository of job
-// definitions and keep a controller with 1 GiB of memory alive beside a
-// hostile one.
-const (
-	defaultBytes     = 128 << 20
-	defaultFiles     = 100_000
-	defaultFileBytes = 16 << 20
-	defaultTime      = time.Minute
-)
+// defaultTime bounds a fetch. The other defaults are those of a Sync: they
+// leave room for any repository of job definitions and keep a controller with
+// 1 GiB of memory alive beside a hostile one.
+const defaultTime = time.Minute
 
 func (l Limits) orDefault() Limits {
 	return Limits{
-		Bytes:     cmp.Or(l.Bytes, defaultBytes),
-		Files:     cmp.Or(l.Files, defaultFiles),
-		FileBytes: cmp.Or(l.FileBytes, defaultFileBytes),
+		Bytes:     cmp.Or(l.Bytes, int64(schema.DefaultLimits.TotalBytes)),
+		Files:     cmp.Or(l.Files, int(schema.DefaultLimits.Files)),
+		FileBytes: cmp.Or(l.FileBytes, int64(schema.DefaultLimits.FileBytes)),
 		Time:      cmp.Or(l.Time, defaultTime),
 	}
 }

@@ -7,6 +7,7 @@ package child
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -97,11 +98,13 @@ func (e *Engine) Close() {
 }
 
 // take returns a process that is ready, once there may be another one.
-func (e *Engine) take() (*process, error) {
+func (e *Engine) take(ctx context.Context) (*process, error) {
 	select {
 	case e.slots <- struct{}{}:
 	case <-e.closed:
 		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	if p := e.rested(); p != nil {
 		return p, nil

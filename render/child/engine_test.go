@@ -1,6 +1,7 @@
 package child
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func TestWhatGoesBeyondALimitIsStoppedAndNamed(t *testing.T) {
 
 func TestProcessorTimeIsBoundedByTheChildItself(t *testing.T) {
 	e := newEngine(t, Options{Processes: 1}, "trap")
-	p, err := e.take()
+	p, err := e.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestProcessorTimeIsBoundedByTheChildItself(t *testing.T) {
 	if bound, ok := errors.AsType[*passed](why); !ok || bound.bound != boundCPU {
 		t.Fatalf("a busy child that nobody kills: %v", why)
 	}
-	explained := e.Session(Limits{}).explain(task{rule: "R043", file: "a.j2", subject: "the template", time: time.Second, timeField: "templateTime"}, why)
+	explained := e.Session(t.Context(), Limits{}).explain(task{rule: "R043", file: "a.j2", subject: "the template", time: time.Second, timeField: "templateTime"}, why)
 	if want := "a.j2: the template used more than 2s of processor time and was stopped [R043]"; !strings.HasPrefix(explained.Error(), want) {
 		t.Errorf("got %v", explained)
 	}
@@ -144,7 +145,7 @@ func TestKustomizeIsHeldToItsLimits(t *testing.T) {
 			t.Errorf("%s:\ngot  %v\nwant %s", folder, err, want)
 		}
 	}
-	_, err := e.Session(Limits{Memory: 64 << 20}).Overlay(overlay.Job{Folder: "a", Time: patience, Files: map[string][]byte{"a": make([]byte, 33<<20)}})
+	_, err := e.Session(t.Context(), Limits{Memory: 64 << 20}).Overlay(overlay.Job{Folder: "a", Time: patience, Files: map[string][]byte{"a": make([]byte, 33<<20)}})
 	if p := only(t, err); p.Rule != "R004" || !strings.HasPrefix(p.Message, "kustomize would be given 34603") || !strings.Contains(p.Mend, "rendererMemory") {
 		t.Errorf("files beyond the memory: %v", err)
 	}
@@ -272,7 +273,7 @@ func TestProcessesAreKeptAndReplaced(t *testing.T) {
 	})
 	t.Run("one that is idle ends", func(t *testing.T) {
 		e := newEngine(t, Options{Processes: 1, Idle: time.Millisecond}, "trap")
-		p, err := e.take()
+		p, err := e.take(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -358,10 +359,28 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 }
 
+func TestAJobEndsWithItsContext(t *testing.T) {
+	e := newEngine(t, Options{Processes: 1}, "trap")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	s := e.Session(ctx, Limits{})
+	_, err := s.Template(jobOf("questions without end"), func(string) ([]byte, error) {
+		cancel(enough)
+		return nil, nil
+	})
+	if !errors.Is(err, render.ErrEngine) || !errors.Is(err, enough) {
+		t.Errorf("a job under way: %v", err)
+	}
+	if _, err := s.Template(jobOf("good"), noFiles); !errors.Is(err, render.ErrEngine) {
+		t.Errorf("a job after that: %v", err)
+	}
+	pidOf(t, e)
+}
+
 // TestTheChildEndsWithItsParent closes the pipe of a child that is busy.
 func TestTheChildEndsWithItsParent(t *testing.T) {
 	e := newEngine(t, Options{}, "trap")
-	p, err := e.take()
+	p, err := e.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +394,7 @@ func TestTheChildEndsWithItsParent(t *testing.T) {
 	}
 	e.put(p, false)
 
-	if p, err = e.take(); err != nil {
+	if p, err = e.take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.encoder.send(kindTemplate, 1, templateOrder{Bounds: bounds{Memory: 1 << 30}, Job: jobOf("loop")}, mostMessage); err != nil {
@@ -392,7 +411,7 @@ func TestTheChildEndsWithItsParent(t *testing.T) {
 
 func TestTheTimeOfARenderIsCountedTogether(t *testing.T) {
 	e := newEngine(t, Options{Grace: time.Millisecond}, "trap")
-	s := e.Session(Limits{Time: 400 * time.Millisecond})
+	s := e.Session(t.Context(), Limits{Time: 400 * time.Millisecond})
 	_, err := s.Template(jobOf("deadlock"), noFiles)
 	if p := only(t, err); p.Rule != "R043" || !strings.Contains(p.Mend, "spec.limits.renderTime") {
 		t.Errorf("a job that takes all of it: %v", err)
@@ -402,7 +421,7 @@ func TestTheTimeOfARenderIsCountedTogether(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("a job after that: %v", err)
 	}
-	pidOf(t, e.Session(Limits{Time: 400 * time.Millisecond}))
+	pidOf(t, e.Session(t.Context(), Limits{Time: 400 * time.Millisecond}))
 }
 
 func TestAProgramThatCannotBeStartedIsNoFaultOfTheRepository(t *testing.T) {

@@ -2,6 +2,7 @@ package child
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,8 @@ import (
 	"rota.dev/rota/schema"
 )
 
-// Limits bound what the jobs of one render may use. A zero field means the
-// default that its comment states.
+// Limits bound what the jobs of one render may use. A zero field means that of
+// [schema.DefaultLimits], which its comment repeats.
 type Limits struct {
 	// Memory is what one process may have in bytes, whatever it needs itself
 	// included; 192 MiB by default.
@@ -30,15 +31,18 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Memory = cmp.Or(l.Memory, 192<<20)
-	l.Objects = cmp.Or(l.Objects, 50_000)
-	l.OverlayBytes = cmp.Or(l.OverlayBytes, 64<<20)
-	l.Time = cmp.Or(l.Time, 5*time.Minute)
+	d := schema.DefaultLimits
+	l.Memory = cmp.Or(l.Memory, int64(d.RendererMemory))
+	l.Objects = cmp.Or(l.Objects, int(d.Objects))
+	l.OverlayBytes = cmp.Or(l.OverlayBytes, int(d.OverlayBytes))
+	l.Time = cmp.Or(l.Time, d.RenderTime.Duration)
 	return l
 }
 
 // Session carries out the jobs of one render, whose time is counted together.
 type Session struct {
+	// ctx is that of the render, whose interface has no room for one.
+	ctx    context.Context
 	engine *Engine
 	limits Limits
 	spent  atomic.Int64 // nanoseconds
@@ -46,17 +50,21 @@ type Session struct {
 
 var _ render.Engine = (*Session)(nil)
 
-// Session returns what one render is to be given as its Engine.
-func (e *Engine) Session(l Limits) *Session { return &Session{engine: e, limits: l.withDefaults()} }
+// Session returns what one render is to be given as its Engine. When ctx ends,
+// the job that is under way is killed, and that and all further ones fail with
+// an error that is [render.ErrEngine].
+func (e *Engine) Session(ctx context.Context, l Limits) *Session {
+	return &Session{ctx: ctx, engine: e, limits: l.withDefaults()}
+}
 
 // Template carries out one job by itself, within the limits of the Options.
 func (e *Engine) Template(job expand.Job, read func(file string) ([]byte, error)) (expand.Rendered, error) {
-	return e.Session(e.options.Limits).Template(job, read)
+	return e.Session(context.Background(), e.options.Limits).Template(job, read)
 }
 
 // Overlay carries out one job by itself, within the limits of the Options.
 func (e *Engine) Overlay(job overlay.Job) ([]json.RawMessage, error) {
-	return e.Session(e.options.Limits).Overlay(job)
+	return e.Session(context.Background(), e.options.Limits).Overlay(job)
 }
 
 // Template does what [expand.Render] does.
@@ -122,7 +130,7 @@ func (s *Session) carryOut(t task, answer any, prepare func(bounds, time.Duratio
 	o.request = int(min(s.limits.Memory/2, mostMessage))
 	o.reply = min(o.reply, mostMessage)
 	for {
-		p, err := s.engine.take()
+		p, err := s.engine.take(s.ctx)
 		if err != nil {
 			return t.unavailable(err)
 		}
@@ -150,8 +158,10 @@ func (s *Session) attempt(p *process, t task, o order, answer any) error {
 	}()
 	began := time.Now()
 	deadline := time.AfterFunc(t.time+s.engine.options.Grace, func() { p.stop(&passed{boundTime}) })
+	forget := context.AfterFunc(s.ctx, func() { p.stop(&givenUp{context.Cause(s.ctx)}) })
 	err := p.exchange(o, answer)
 	deadline.Stop()
+	forget()
 	returned = true
 	elapsed := time.Since(began)
 	s.spent.Add(int64(elapsed))
@@ -174,10 +184,17 @@ func (t task) unavailable(err error) error {
 	return p
 }
 
+// givenUp is the end of a job whose render is not wanted any more.
+type givenUp struct{ cause error }
+
+func (e *givenUp) Error() string { return e.cause.Error() }
+func (e *givenUp) Unwrap() error { return e.cause }
+
 // explain makes a Problem of the reason for which a job's process ended.
 func (s *Session) explain(t task, why error) error {
 	var outside *lost
-	if errors.Is(why, ErrClosed) || errors.As(why, &outside) {
+	var up *givenUp
+	if errors.Is(why, ErrClosed) || errors.As(why, &outside) || errors.As(why, &up) {
 		return t.unavailable(why)
 	}
 	if large, ok := errors.AsType[*tooLarge](why); ok {

@@ -66,7 +66,7 @@ func Items(e schema.Expansion, filePath string, file []byte, limit int, document
 
 func tooMany(at schema.Origin, n, limit int) error {
 	return &schema.Problem{Rule: "R004", Origin: at,
-		Message: fmt.Sprintf("the parameters make %d items; at most %d are expanded", n, limit), Mend: "Use fewer values, or split the Expansion."}
+		Message: fmt.Sprintf("the parameters make %d items; at most %d are expanded", n, limit), Mend: "Use fewer values, split the Expansion, or raise spec.limits.items."}
 }
 
 func ordered(lists []schema.Values, limit int) (names []string, items []Item, err error) {

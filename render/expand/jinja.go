@@ -77,7 +77,7 @@ func Render(job Job, read func(file string) ([]byte, error)) (Rendered, error) {
 		// Abandoned: it is inside one operation that cannot be interrupted,
 		// and ends with it.
 		return Rendered{}, &schema.Problem{Rule: "R043", Origin: schema.Origin{File: job.File},
-			Message: fmt.Sprintf("the template did not finish within %s", job.Time), Mend: "Make less of it, or use an Expansion with items."}
+			Message: fmt.Sprintf("the template did not finish within %s", job.Time), Mend: "Make less of it, use an Expansion with items, or raise spec.limits.templateTime."}
 	}
 }
 
@@ -182,7 +182,7 @@ func (r *jinjaRun) check() error {
 	switch {
 	case r.fault != nil:
 	case r.expired.Load():
-		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the template did not finish within %s", r.job.Time), mend: "Make less of it, or use an Expansion with items."})
+		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the template did not finish within %s", r.job.Time), mend: "Make less of it, use an Expansion with items, or raise spec.limits.templateTime."})
 	case runtime.Callers(maxFrames, frame[:]) > 0:
 		r.fail(&templateFault{rule: "R043", message: "macros, includes or loops call themselves too often", mend: "End the recursion."})
 	}

@@ -32,7 +32,7 @@ type limitedBuffer struct {
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > b.run.job.Bytes {
-		return 0, b.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the output has more than %d bytes", b.run.job.Bytes), mend: "Make less of it, or use an Expansion with items."})
+		return 0, b.run.fail(&templateFault{rule: "R043", message: fmt.Sprintf("the output has more than %d bytes", b.run.job.Bytes), mend: "Make less of it, use an Expansion with items, or raise spec.limits.templateBytes."})
 	}
 	b.lines.write(p, b.run.place)
 	return b.Buffer.Write(p)
@@ -102,7 +102,7 @@ func (r *jinjaRun) print(a []*exec.Value) (any, error) {
 // the limit of the output does not see.
 func (r *jinjaRun) wrote(bytes int) {
 	if r.written += bytes; r.written > gathered*r.job.Bytes {
-		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("macros and blocks make more than %d bytes", gathered*r.job.Bytes), mend: "Make less of it, or use an Expansion with items."})
+		r.fail(&templateFault{rule: "R043", message: fmt.Sprintf("macros and blocks make more than %d bytes", gathered*r.job.Bytes), mend: "Make less of it, use an Expansion with items, or raise spec.limits.templateBytes."})
 	}
 }
 

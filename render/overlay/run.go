@@ -41,7 +41,7 @@ func Run(job Job) ([]json.RawMessage, error) {
 	}
 	timer := time.NewTimer(job.Time)
 	defer timer.Stop()
-	tooSlow := &schema.Problem{Rule: "R004", Message: fmt.Sprintf("kustomize did not finish within %s", job.Time), Mend: "Split the kustomization into smaller ones."}
+	tooSlow := &schema.Problem{Rule: "R004", Message: fmt.Sprintf("kustomize did not finish within %s", job.Time), Mend: "Split the kustomization into smaller ones, or raise spec.limits.overlayTime."}
 	select {
 	case gate <- struct{}{}:
 	case <-timer.C:
