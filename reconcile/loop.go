@@ -208,6 +208,11 @@ func (l *Loop) fetch(ctx context.Context, last string) revision {
 	}
 	r := revision{name: tree.Revision}
 	r.objects, r.warnings, err = l.render(tree)
+	if errors.Is(err, render.ErrEngine) {
+		// No fault of the revision: it is fetched and rendered again.
+		l.log.Warn("rendering was not possible", "revision", tree.Revision, "err", err)
+		return revision{source: schema.Problems(err)}
+	}
 	if err != nil {
 		l.log.Warn("rendering failed", "revision", tree.Revision, "err", err)
 		r.objects, r.build = nil, schema.Problems(err)

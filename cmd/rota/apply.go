@@ -12,7 +12,6 @@ import (
 	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/reconcile/status"
-	"rota.dev/rota/render"
 	"rota.dev/rota/schema"
 )
 
@@ -65,7 +64,7 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	if err != nil {
 		return repo.broken(c, err)
 	}
-	objects, warnings, err := renderTree(tree, render.Options{})
+	objects, warnings, err := repo.render(ctx, tree)
 	repo.warn(c, warnings)
 	if err != nil {
 		return repo.broken(c, err)

@@ -10,6 +10,7 @@ import (
 
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/render"
+	"rota.dev/rota/render/child"
 	"rota.dev/rota/schema"
 )
 
@@ -22,8 +23,10 @@ func TestNothingChangesARenderedObject(t *testing.T) {
 			"spec: {schedule: '@hourly', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}\n")},
 		"secret.yaml": {Data: []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {a: b}}\nstringData: {a: b}\ndata: {c: ZA==}\n")},
 	}}
-	cache := render.NewCache(0)
-	objects, _, err := renderTree(tree, render.Options{Cache: cache})
+	engine := child.New(child.Options{})
+	defer engine.Close()
+	renders := renderer{engine: engine, cache: render.NewCache(0)}
+	objects, _, err := renders.tree(t.Context(), tree)
 	if err != nil || len(objects) != 3 {
 		t.Fatal(len(objects), err)
 	}
@@ -44,7 +47,7 @@ func TestNothingChangesARenderedObject(t *testing.T) {
 	if after := asText(t, objects); after != before {
 		t.Errorf("objects were changed:\n%s\n%s", before, after)
 	}
-	again, _, err := renderTree(tree, render.Options{Cache: cache})
+	again, _, err := renders.tree(t.Context(), tree)
 	if err != nil || asText(t, again) != before {
 		t.Errorf("they come out of the cache changed: %v", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"rota.dev/rota/reconcile/source"
 	"rota.dev/rota/reconcile/status"
 	"rota.dev/rota/render"
+	"rota.dev/rota/render/child"
 	"rota.dev/rota/schema"
 )
 
@@ -30,6 +31,9 @@ type controller struct {
 	allowLocal bool
 	lease      cluster.LeaseOptions
 	log        *slog.Logger
+	// engine carries out the templates and kustomizations of all Syncs, so that
+	// its processes are few however many Syncs there are.
+	engine *child.Engine
 	// onSync, if set, is told of every round of every Sync.
 	onSync func(status.Report, status.Status)
 }
@@ -84,12 +88,11 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 	})
 	defer set.Close()
 	embedded := s.Spec.Scheduler == schema.SchedulerEmbedded
+	group, ctx := errgroup.WithContext(ctx)
 	// A commit touches few files; what the others became is kept.
-	cache := render.NewCache(0)
-	renders := func(tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
-		return renderTree(tree, render.Options{Cache: cache})
-	}
-	loop := reconcile.NewLoop(l.source, renders, set, records{set}, reconcile.Options{
+	renders := renderer{engine: rt.engine, limits: s.Spec.Limits, cache: render.NewCache(0)}
+	rendered := func(tree render.Tree) ([]schema.Object, []*schema.Problem, error) { return renders.tree(ctx, tree) }
+	loop := reconcile.NewLoop(l.source, rendered, set, records{set}, reconcile.Options{
 		Plan: plan.Options{
 			Sync: s.Metadata.Name, SetID: set.ID(), EmbeddedScheduler: embedded,
 			ReportDrift: s.Spec.Drift == schema.DriftReport, ForceConflicts: s.Spec.Apply.ForceConflicts,
@@ -97,7 +100,6 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 		},
 		Interval: s.Spec.Interval.Duration, Timeout: s.Spec.Timeout.Duration, OnSync: rt.onSync,
 	}, l.log)
-	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return loop.Run(ctx) })
 	if embedded {
 		runs, err := cluster.NewRuns(l.cfg, cluster.RunsOptions{Sync: s.Metadata.Name, SetID: set.ID(), Namespaces: s.Spec.Target.Namespaces})
@@ -152,9 +154,9 @@ func identity() (string, error) {
 // newSource returns the source that spec names.
 func newSource(spec schema.SyncSpec, allowLocal bool) (reconcile.Source, error) {
 	if d := spec.Source.Directory; d != nil {
-		return source.NewDirectory(source.DirectoryOptions{Path: d.Path, Sub: d.Sub})
+		return source.NewDirectory(source.DirectoryOptions{Path: d.Path, Sub: d.Sub, Limits: sourceLimits(spec.Limits)})
 	}
-	g := gitSource{spec: *spec.Source.Git, allowLocal: allowLocal}
+	g := gitSource{spec: *spec.Source.Git, limits: sourceLimits(spec.Limits), allowLocal: allowLocal}
 	// Built once for its checks: a bad address must not wait for a fetch.
 	_, err := g.open()
 	return g, err
@@ -163,6 +165,7 @@ func newSource(spec schema.SyncSpec, allowLocal bool) (reconcile.Source, error) 
 // gitSource reads its credentials anew for each fetch, since they rotate.
 type gitSource struct {
 	spec       schema.GitSource
+	limits     source.Limits
 	allowLocal bool
 }
 
@@ -178,7 +181,7 @@ func (g gitSource) Fetch(ctx context.Context, last string) (render.Tree, error) 
 func (g gitSource) open() (*source.Git, error) {
 	o := source.GitOptions{
 		URL: g.spec.URL, Branch: g.spec.Branch, Tag: g.spec.Tag, Commit: g.spec.Commit, Path: g.spec.Path,
-		AllowLocal: g.allowLocal,
+		AllowLocal: g.allowLocal, Limits: g.limits,
 	}
 	var err error
 	read := func(file string) []byte {

@@ -23,6 +23,7 @@ import (
 	"rota.dev/rota/reconcile/cluster/local"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/reconcile/status"
+	"rota.dev/rota/render/child"
 	"rota.dev/rota/schema"
 )
 
@@ -104,8 +105,10 @@ func (d *demo) prepare(cfg *rest.Config) (run func(context.Context) error, err e
 	rotaLog := slog.New(slog.NewTextHandler(log, nil))
 	hush(rotaLog)
 	d.rounds = make(chan round, 1000)
+	engine := child.New(child.Options{})
 	rt := controller{
-		kube: &kube{kubeconfig: d.kubeconfig}, namespace: cluster.DefaultNamespace, allowLocal: true,
+		engine: engine,
+		kube:   &kube{kubeconfig: d.kubeconfig}, namespace: cluster.DefaultNamespace, allowLocal: true,
 		lease: cluster.LeaseOptions{LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second},
 		log:   rotaLog,
 		onSync: func(r status.Report, s status.Status) {
@@ -121,6 +124,7 @@ func (d *demo) prepare(cfg *rest.Config) (run func(context.Context) error, err e
 	s.SetDefaults()
 	return func(ctx context.Context) error {
 		defer log.Close()
+		defer engine.Close()
 		return rt.run(ctx, s)
 	}, nil
 }

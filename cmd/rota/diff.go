@@ -10,7 +10,6 @@ import (
 	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/reconcile/source"
-	"rota.dev/rota/render"
 	"rota.dev/rota/schema"
 )
 
@@ -135,7 +134,7 @@ func diffRevision(c *cobra.Command, repo *repository, against string) (bool, err
 	if err != nil {
 		return false, err
 	}
-	then, _, err := renderTree(tree, render.Options{})
+	then, _, err := repo.render(c.Context(), tree)
 	if err != nil {
 		return false, fmt.Errorf("rendering %s: %w", against, broken(err))
 	}

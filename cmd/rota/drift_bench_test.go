@@ -19,6 +19,7 @@ import (
 	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/reconcile/status"
+	"rota.dev/rota/render/child"
 	"rota.dev/rota/schema"
 )
 
@@ -57,7 +58,9 @@ func BenchmarkDrift(b *testing.B) {
 	s.Spec.Target.Namespace = namespace
 	s.SetDefaults()
 	hush(slog.New(slog.DiscardHandler))
-	rt := controller{kube: &kube{kubeconfig: control.Kubeconfig}, namespace: cluster.DefaultNamespace, log: slog.New(slog.DiscardHandler),
+	engine := child.New(child.Options{})
+	defer engine.Close()
+	rt := controller{engine: engine, kube: &kube{kubeconfig: control.Kubeconfig}, namespace: cluster.DefaultNamespace, log: slog.New(slog.DiscardHandler),
 		onSync: func(r status.Report, st status.Status) {
 			rounds <- syncedAt{time.Now(), drifted(r.Plan), st.Ready() && st.Counts.InPlace == 1000}
 		}}

@@ -16,6 +16,8 @@ import (
 	_ "time/tzdata" // time zones must not depend on the image
 
 	"github.com/spf13/cobra"
+
+	"rota.dev/rota/render/child"
 )
 
 func main() {
@@ -44,6 +46,9 @@ func (e *exitError) Unwrap() error { return e.err }
 func exit(code int, err error) error { return &exitError{code: code, err: err} }
 
 func execute(ctx context.Context, args []string) int {
+	if len(args) == 2 && args[1] == child.Verb {
+		return serveJobs()
+	}
 	root := newRoot(args[0])
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)

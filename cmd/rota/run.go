@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rota.dev/rota/reconcile/cluster"
+	"rota.dev/rota/render/child"
 	"rota.dev/rota/schema"
 )
 
@@ -36,6 +37,8 @@ in force.`,
 				return exit(2, err)
 			}
 			rt.log = log
+			rt.engine = child.New(child.Options{})
+			defer rt.engine.Close()
 			hush(log.WithGroup("kubernetes"))
 			switch {
 			case (config == "") == (dir == ""):

@@ -18,6 +18,7 @@ import (
 	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/source"
 	"rota.dev/rota/render"
+	"rota.dev/rota/render/child"
 	"rota.dev/rota/schema"
 )
 
@@ -98,14 +99,36 @@ func (r *repository) objects(ctx context.Context) ([]schema.Object, []*schema.Pr
 	if err != nil {
 		return nil, nil, err
 	}
-	return renderTree(tree, render.Options{})
+	return r.render(ctx, tree)
 }
 
-// renderTree renders tree and validates what comes of it. The warnings are
+// render renders one tree of the repository with an engine of its own.
+func (r *repository) render(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
+	engine := child.New(child.Options{})
+	defer engine.Close()
+	return renderer{engine: engine}.tree(ctx, tree)
+}
+
+// renderer is how trees are rendered: in which processes, within which limits.
+type renderer struct {
+	engine *child.Engine
+	limits schema.SyncLimits
+	// cache has what unchanged files became; nil for a single render.
+	cache *render.Cache
+}
+
+// tree renders a tree and validates what comes of it. The warnings are
 // returned with the objects; every error is a *schema.Problem.
-func renderTree(tree render.Tree, o render.Options) ([]schema.Object, []*schema.Problem, error) {
-	o.Now = time.Now()
-	result, err := render.Render(tree, o)
+func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
+	limits := r.limits
+	limits.SetDefaults()
+	result, err := render.Render(tree, render.Options{
+		Now: time.Now(), Cache: r.cache,
+		Limits: renderLimits(limits),
+		Engine: r.engine.Session(ctx, child.Limits{
+			Memory: int64(limits.RendererMemory), Objects: int(limits.Objects), OverlayBytes: int(limits.OverlayBytes), Time: limits.RenderTime.Duration,
+		}),
+	})
 	warnings := result.Warnings
 	var faults []error
 	if err != nil {
@@ -119,6 +142,21 @@ func renderTree(tree render.Tree, o render.Options) ([]schema.Object, []*schema.
 		faults = append(faults, p)
 	}
 	return result.Objects, warnings, errors.Join(faults...)
+}
+
+// renderLimits are limits as the renderer takes them.
+func renderLimits(l schema.SyncLimits) render.Limits {
+	return render.Limits{
+		Documents:  schema.DocumentLimits{FileBytes: int(l.FileBytes), Nesting: int(l.Nesting), AliasNodes: int(l.AliasNodes)},
+		TotalBytes: int64(l.TotalBytes), Files: int(l.Files), Objects: int(l.Objects), Items: int(l.Items), RenderedBytes: int64(l.RenderedBytes),
+		TemplateBytes: int(l.TemplateBytes), TemplateTime: l.TemplateTime.Duration, OverlayTime: l.OverlayTime.Duration,
+	}
+}
+
+// sourceLimits are the same limits as a source takes them, so that what can be
+// fetched can be rendered.
+func sourceLimits(l schema.SyncLimits) source.Limits {
+	return source.Limits{Bytes: int64(l.TotalBytes), Files: int(l.Files), FileBytes: int64(l.FileBytes)}
 }
 
 // broken is the error of a verb that needs a repository which renders.
