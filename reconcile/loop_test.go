@@ -27,8 +27,10 @@ type memory struct {
 
 	revision string
 	fetchErr error
-	objects  map[string][]string // revision → names of ConfigMaps
-	broken   map[string]bool
+	// renderErr is what rendering fails with, whatever the revision.
+	renderErr error
+	objects   map[string][]string // revision → names of ConfigMaps
+	broken    map[string]bool
 
 	live      map[schema.Key]*unstructured.Unstructured
 	changed   chan struct{}
@@ -65,6 +67,9 @@ func (m *memory) Fetch(_ context.Context, last string) (render.Tree, error) {
 func (m *memory) render(tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.renderErr != nil {
+		return nil, nil, m.renderErr
+	}
 	if m.broken[tree.Revision] {
 		return nil, nil, &schema.Problem{Rule: "R001", Message: "does not parse", Origin: schema.Origin{File: "a.yaml", Line: 3}}
 	}
@@ -298,6 +303,33 @@ func TestLoopGoesOnWhileGitIsDown(t *testing.T) {
 		later(2 * time.Minute)
 		if s := m.last(); !s.Ready() {
 			t.Errorf("status after git came back: %+v", s)
+		}
+	})
+}
+
+func TestLoopRendersAgainWhatWasNoFaultOfTheRevision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.set("v1", "a")
+		start(t, m)
+		later(0)
+		wantWrites(t, m, "Create a")
+		m.mu.Lock()
+		m.renderErr = &schema.Problem{Rule: "R045", Message: "the template was not run", Cause: render.ErrEngine}
+		m.mu.Unlock()
+		m.set("v2", "a")
+		later(5 * time.Minute)
+		wantWrites(t, m, "")
+		if s := m.last(); s.Ready() || s.Revision != "v1" || s.Condition(status.Stalled).Reason == status.ReasonBuildFailed {
+			t.Errorf("status while nothing can be rendered: %+v", s)
+		}
+		m.mu.Lock()
+		m.renderErr = nil
+		m.mu.Unlock()
+		later(2 * time.Minute)
+		wantWrites(t, m, "Update a")
+		if s := m.last(); !s.Ready() || s.Revision != "v2" {
+			t.Errorf("status after that: %+v", s)
 		}
 	})
 }

@@ -3,9 +3,12 @@ package schema
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"regexp"
+	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
@@ -76,6 +79,22 @@ func (l *SyncLimits) SetDefaults() {
 	l.OverlayTime = cmp.Or(l.OverlayTime, d.OverlayTime)
 	l.RenderTime = cmp.Or(l.RenderTime, d.RenderTime)
 	l.RendererMemory = cmp.Or(l.RendererMemory, d.RendererMemory)
+}
+
+// Set sets one limit, given as on a command line: objects=100000.
+func (l *SyncLimits) Set(text string) error {
+	name, value, found := strings.Cut(text, "=")
+	if !found {
+		return fmt.Errorf("%q is no limit; write it as objects=100000", text)
+	}
+	s := newStrict("")
+	s.decode(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
+		{Kind: yaml.ScalarNode, Value: strings.TrimPrefix(name, "spec.limits.")}, {Kind: yaml.ScalarNode, Value: value},
+	}}, "spec.limits", reflect.ValueOf(l).Elem())
+	if len(s.problems) == 0 {
+		l.check(s)
+	}
+	return s.err()
 }
 
 // Bytes is a size, written as Kubernetes writes one: 65536, 64Ki, 16Mi, 0.5Gi.

@@ -126,6 +126,22 @@ func TestLimitsAreReadAsKubernetesWritesThem(t *testing.T) {
 	}
 }
 
+func TestALimitIsSetOnTheCommandLine(t *testing.T) {
+	var l SyncLimits
+	for text, want := range map[string]string{
+		"objects=100000": "", "spec.limits.fileBytes=8Mi": "", "templateTime=1s": "",
+		"objects": `"objects" is no limit`, "objekts=1": `unknown field "objekts" (did you mean "objects"?)`, "objects=many": "wants an integer, not many",
+		"items=0": "0 is too little", "fileBytes=8MB": "is no size", "rendererMemory=1Mi": "Use at least 64Mi", "items=[1]": "wants an integer",
+	} {
+		if err := l.Set(text); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if l.Objects != 100000 || l.FileBytes != 8<<20 || l.TemplateTime.Duration != time.Second {
+		t.Errorf("got %+v", l)
+	}
+}
+
 func TestNearestFindsTypingErrorsOnly(t *testing.T) {
 	known := []string{"template", "inline", "parameters"}
 	for name, want := range map[string]string{"templat": "template", "tepmlate": "template", "Template": "template", "parameter": "parameters", "xyz": "", "": ""} {

@@ -130,7 +130,7 @@ func diffRevision(c *cobra.Command, repo *repository, against string) (bool, err
 	if err != nil {
 		return false, repo.broken(c, err)
 	}
-	tree, err := source.Revision(c.Context(), repo.path, against, repo.overlay, source.Limits{})
+	tree, err := source.Revision(c.Context(), repo.path, against, repo.overlay, sourceLimits(repo.limits.SyncLimits))
 	if err != nil {
 		return false, err
 	}

@@ -43,19 +43,30 @@ func (k *kube) config() (*rest.Config, string, error) {
 	return cfg, namespace, nil
 }
 
-// repository is the PATH argument of a verb and its --overlay.
+// repository is the PATH argument of a verb, its --overlay and its --limit.
 type repository struct {
 	path, overlay string
 	// excerpt is what --excerpt says.
 	excerpt bool
 	// files are those of the tree that was read.
-	files fs.FS
+	files  fs.FS
+	limits limitFlag
 }
+
+// limitFlag is one or more limits of a Sync on the command line.
+type limitFlag struct{ schema.SyncLimits }
+
+// String is what help shows as the default: nothing.
+func (*limitFlag) String() string { return "" }
+
+// Type is what help shows as the value.
+func (*limitFlag) Type() string { return "name=value" }
 
 func (r *repository) flags(c *cobra.Command) {
 	c.Args = cobra.MaximumNArgs(1)
 	c.Flags().BoolVar(&r.excerpt, "excerpt", false, "show with each problem the line of the file (default on a terminal)")
 	c.Flags().StringVar(&r.overlay, "overlay", "", "folder below PATH to render, such as overlays/prod")
+	c.Flags().Var(&r.limits, "limit", "raise or lower a limit as spec.limits of a Sync does, such as objects=100000; can be repeated")
 }
 
 func (r *repository) args(args []string) {
@@ -75,9 +86,9 @@ func (r *repository) tree(ctx context.Context) (render.Tree, error) {
 }
 
 func (r *repository) fetch(ctx context.Context) (render.Tree, error) {
-	alone := source.DirectoryOptions{Path: r.path, Sub: filepath.ToSlash(r.overlay)}
+	alone := source.DirectoryOptions{Path: r.path, Sub: filepath.ToSlash(r.overlay), Limits: sourceLimits(r.limits.SyncLimits)}
 	if root, sub, err := source.Root(r.path); err == nil {
-		tree, err := fetch(ctx, source.DirectoryOptions{Path: root, Sub: path.Join(sub, alone.Sub)})
+		tree, err := fetch(ctx, source.DirectoryOptions{Path: root, Sub: path.Join(sub, alone.Sub), Limits: alone.Limits})
 		if err == nil {
 			return tree, nil
 		}
@@ -106,7 +117,7 @@ func (r *repository) objects(ctx context.Context) ([]schema.Object, []*schema.Pr
 func (r *repository) render(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
 	engine := child.New(child.Options{})
 	defer engine.Close()
-	return renderer{engine: engine}.tree(ctx, tree)
+	return renderer{engine: engine, limits: r.limits.SyncLimits}.tree(ctx, tree)
 }
 
 // renderer is how trees are rendered: in which processes, within which limits.

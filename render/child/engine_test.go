@@ -112,7 +112,7 @@ func TestWhatGoesBeyondALimitIsStoppedAndNamed(t *testing.T) {
 }
 
 func TestProcessorTimeIsBoundedByTheChildItself(t *testing.T) {
-	e := newEngine(t, Options{Processes: 1}, "trap")
+	e := newEngine(t, Options{Processes: 1, Grace: time.Second}, "trap")
 	p, err := e.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestProcessorTimeIsBoundedByTheChildItself(t *testing.T) {
 		t.Fatalf("a busy child that nobody kills: %v", why)
 	}
 	explained := e.Session(t.Context(), Limits{}).explain(task{rule: "R043", file: "a.j2", subject: "the template", time: time.Second, timeField: "templateTime"}, why)
-	if want := "a.j2: the template used more than 2s of processor time and was stopped [R043]"; !strings.HasPrefix(explained.Error(), want) {
+	if want := "a.j2: the template used more than 4s of processor time and was stopped [R043]"; !strings.HasPrefix(explained.Error(), want) {
 		t.Errorf("got %v", explained)
 	}
 }

@@ -125,7 +125,7 @@ func (s *Session) carryOut(t task, answer any, prepare func(bounds, time.Duratio
 	if left < t.time {
 		t.time, t.timeField = left, "renderTime"
 	}
-	o := prepare(bounds{Memory: s.limits.Memory, CPU: 2 * t.time, Objects: s.limits.Objects, Output: s.limits.OverlayBytes}, t.time)
+	o := prepare(bounds{Memory: s.limits.Memory, CPU: s.processorTime(t), Objects: s.limits.Objects, Output: s.limits.OverlayBytes}, t.time)
 	// The child decodes it, and has its own work to do with it.
 	o.request = int(min(s.limits.Memory/2, mostMessage))
 	o.reply = min(o.reply, mostMessage)
@@ -146,6 +146,10 @@ func (s *Session) carryOut(t task, answer any, prepare func(bounds, time.Duratio
 		return s.explain(t, why)
 	}
 }
+
+// processorTime is what a job may use on the two threads of a child until it is
+// killed by the clock: a bound for the child to keep should nobody kill it.
+func (s *Session) processorTime(t task) time.Duration { return 2 * (t.time + s.engine.options.Grace) }
 
 // attempt does the job in one process, which is given back if it succeeds.
 func (s *Session) attempt(p *process, t task, o order, answer any) error {
@@ -212,7 +216,7 @@ func (s *Session) explain(t task, why error) error {
 	case boundTime:
 		return t.problem(t.rule, fmt.Sprintf("%s did not finish within %s and was stopped", t.subject, t.time), mend)
 	case boundCPU:
-		return t.problem(t.rule, fmt.Sprintf("%s used more than %s of processor time and was stopped", t.subject, 2*t.time), mend)
+		return t.problem(t.rule, fmt.Sprintf("%s used more than %s of processor time and was stopped", t.subject, s.processorTime(t)), mend)
 	case boundStack:
 		return t.problem(t.rule, fmt.Sprintf("%s needed more than %d MiB of stack and was stopped", t.subject, mostStack>>20), "End the recursion, or nest less.")
 	default:
