@@ -113,7 +113,7 @@ func (f *Fields) root() *yaml.Node {
 	}
 	node := docs[f.document].Node
 	for _, i := range f.items {
-		list := child(node, "items")
+		_, list := child(node, "items")
 		if list == nil || list.Kind != yaml.SequenceNode || i >= len(list.Content) {
 			return nil
 		}
@@ -126,7 +126,12 @@ func (f *Fields) root() *yaml.Node {
 // metadata.labels[app.kubernetes.io/name]. A field that is not there has the
 // position of what it is missing from. Where the position is not known, or an
 // overlay has changed the value, it is that of o.
-func (o Object) At(field string) Origin {
+func (o Object) At(field string) Origin { return o.position(field, false) }
+
+// AtKey is At for a field whose name is meant, not its value.
+func (o Object) AtKey(field string) Origin { return o.position(field, true) }
+
+func (o Object) position(field string, key bool) Origin {
 	origin := o.Origin
 	if o.Fields == nil || field == "" {
 		return origin
@@ -139,17 +144,43 @@ func (o Object) At(field string) Origin {
 	if o.Unstructured != nil {
 		value = o.Object
 	}
+	name := node
 	for _, step := range splitPath(field) {
-		next := child(node, step)
+		k, next := child(node, step)
 		if next == nil {
 			break
 		}
-		node, value = next, childValue(value, step)
+		name, node, value = k, next, childValue(value, step)
 	}
 	if origin.Overlay != "" && !sameValue(node, value) {
 		return origin
 	}
+	if key {
+		node = name
+	}
 	return o.Fields.position(origin, node)
+}
+
+// written returns a scalar field as it stands in the file, "" if that is not
+// known.
+func (o Object) written(field string) string {
+	if o.Fields == nil || o.Fields.template {
+		return ""
+	}
+	node := o.Fields.root()
+	for _, step := range splitPath(field) {
+		if node == nil {
+			return ""
+		}
+		_, node = child(node, step)
+	}
+	for node != nil && node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node == nil || node.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return node.Value
 }
 
 // splitPath takes a path apart at dots and brackets; what stands in brackets
@@ -176,23 +207,25 @@ func splitPath(field string) []string {
 	return steps
 }
 
-func child(n *yaml.Node, step string) *yaml.Node {
+// child returns the node of a field or an item, and that of the field's name;
+// an item is its own name. Both are nil if it is not there.
+func child(n *yaml.Node, step string) (name, value *yaml.Node) {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	switch n.Kind {
 	case yaml.SequenceNode:
 		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
-			return n.Content[i]
+			return n.Content[i], n.Content[i]
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Content[i].Value == step {
-				return n.Content[i+1]
+				return n.Content[i], n.Content[i+1]
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func childValue(v any, step string) any {

@@ -89,20 +89,3 @@ var overlayRules = []Rule{
 	{"R057", "Kustomization file that cannot be read", "The file must have one document with known fields of their types, and a folder has one such file: kustomization.yaml, kustomization.yml or Kustomization."},
 	{"R058", "Component that nothing uses", "A component has an effect only where a kustomization names it under components. It is left out here."},
 }
-
-var validationRules = []Rule{
-	{"R060", "Name that Kubernetes refuses", "Names of most kinds are lower-case letters, digits, - and . and begin and end with a letter or a digit; those of Services and namespaces have no dot and at most 63 letters."},
-	{"R061", "Name of a CronJob that is too long", "A CronJob's name has at most 52 letters, because the name of each run adds 11 to it and a Job's name has at most 63."},
-	{"R062", "Name of a Job that is too long", "A Job's name becomes a label of its Pods, and a label's value has at most 63 letters. The API server accepts a longer Job, which then never gets a Pod."},
-	{"R063", "Label or annotation that Kubernetes refuses", "A key is an optional DNS name with a slash, and a name of at most 63 letters, digits, -, _ and . . A label's value has the same form and may be empty; an annotation's value is free."},
-	{"R064", "Restart policy of a Job", "The Pods of a Job must have restartPolicy Never or OnFailure. The default of a Pod, Always, is refused, so the field must be written."},
-	{"R065", "Schedule that cannot be read", "A schedule has five fields (minute, hour, day of month, month, day of week), or is one of @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration. Days of the week are 0 to 6 or SUN to SAT."},
-	{"R066", "Schedule that never fires", "The schedule is well formed and no date matches it, such as 31 February. The API server accepts it, and the CronJob silently never runs."},
-	{"R067", "Unknown time zone", "spec.timeZone is a name of the IANA database, such as Europe/Berlin or Etc/UTC. Abbreviations like CEST and the word Local are refused."},
-	{"R068", "Time zone inside the schedule", "TZ= and CRON_TZ= inside a schedule were never supported and are refused by the API server. Use spec.timeZone."},
-	{"R069", "Starting deadline that skips runs", "With a startingDeadlineSeconds of less than 10 the cluster's own controller, which looks every 10 seconds, may start nothing at all; 0 lets every run be late. A negative one is refused."},
-	{"R070", "Unknown word in a field", "The field takes one of a few words, written exactly so, capitals included. The API server refuses anything else; the message lists the words."},
-	{"R071", "Pod without a container", "A Pod template needs at least one container, each with a name that is unique in the Pod, and an image."},
-	{"R072", "Field that is missing", "The API server refuses the object without this field. Add it; `kubectl explain` says what it takes."},
-	{"R073", "Value of a wrong type or range", "The field takes another type, or the number is out of its range."},
-}

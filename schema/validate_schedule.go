@@ -8,28 +8,16 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// schedule checks spec.schedule and spec.timeZone of a CronJob.
-func (v *validator) schedule(spec map[string]any) {
-	const field = "spec.schedule"
-	text, isText := spec["schedule"].(string)
-	switch {
-	case spec["schedule"] == nil:
-		v.fail("R072", field, "the CronJob has no schedule", `Add one, such as "0 2 * * *".`)
-	case !isText:
-		v.fail("R073", field, fmt.Sprintf("wants a text, not %v", spec["schedule"]), "Quote it.")
-	default:
+// schedule checks the schedule and the time zone of a CronJob's spec.
+func (v *validator) schedule(spec map[string]any, at *place) {
+	if text, isText := spec["schedule"].(string); isText {
 		if rule, message, mend := checkSchedule(text); rule != "" {
-			v.fail(rule, field, message, mend)
+			v.fail(rule, at.field("schedule"), message, mend)
 		}
 	}
-	zone, isText := spec["timeZone"].(string)
-	switch {
-	case spec["timeZone"] == nil:
-	case !isText:
-		v.fail("R073", "spec.timeZone", fmt.Sprintf("wants a text, not %v", spec["timeZone"]), "Quote it.")
-	default:
+	if zone, isText := spec["timeZone"].(string); isText {
 		if message := checkZone(zone); message != "" {
-			v.fail("R067", "spec.timeZone", message, "Use a name of the IANA database, such as Europe/Berlin or Etc/UTC.")
+			v.fail("R067", at.field("timeZone"), message, "Use a name of the IANA database, such as Europe/Berlin or Etc/UTC.")
 		}
 	}
 }

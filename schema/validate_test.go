@@ -88,7 +88,7 @@ func TestGoodObjectsHaveNoProblem(t *testing.T) {
 	for _, text := range []string{goodCronJob, goodJob,
 		"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: 'system:x:Y'}\n",
 		"apiVersion: v1\nkind: Service\nmetadata: {name: redis}\nspec: {ports: [{port: 6379}]}\n",
-		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {template: {spec: {containers: [{name: a, image: b}]}}}\n",
+		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}\n",
 	} {
 		for _, p := range Validate([]Object{object(t, text)}) {
 			t.Errorf("%v", p)

@@ -1,0 +1,31 @@
+package schema
+
+// validationRules are those of Kubernetes' objects.
+var validationRules = []Rule{
+	{"R060", "Name that Kubernetes refuses", "Names of most kinds are lower-case letters, digits, - and . and begin and end with a letter or a digit; those of Services and namespaces have no dot and at most 63 letters."},
+	{"R061", "Name of a CronJob that is too long", "A CronJob's name has at most 52 letters, because the name of each run adds 11 to it and a Job's name has at most 63."},
+	{"R062", "Name of a Job that is too long", "A Job's name becomes a label of its Pods, and a label's value has at most 63 letters. The API server accepts a longer Job, which then never gets a Pod."},
+	{"R063", "Label or annotation that Kubernetes refuses", "A key is an optional DNS name with a slash, and a name of at most 63 letters, digits, -, _ and . . A label's value has the same form and may be empty; an annotation's value is free."},
+	{"R064", "Restart policy of a Job", "The Pods of a Job must have restartPolicy Never or OnFailure. The default of a Pod, Always, is refused, so the field must be written."},
+	{"R065", "Schedule that cannot be read", "A schedule has five fields (minute, hour, day of month, month, day of week), or is one of @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration. Days of the week are 0 to 6 or SUN to SAT."},
+	{"R066", "Schedule that never fires", "The schedule is well formed and no date matches it, such as 31 February. The API server accepts it, and the CronJob silently never runs."},
+	{"R067", "Unknown time zone", "spec.timeZone is a name of the IANA database, such as Europe/Berlin or Etc/UTC. Abbreviations like CEST and the word Local are refused."},
+	{"R068", "Time zone inside the schedule", "TZ= and CRON_TZ= inside a schedule were never supported and are refused by the API server. Use spec.timeZone."},
+	{"R069", "Starting deadline that skips runs", "With a startingDeadlineSeconds of less than 10 the cluster's own controller, which looks every 10 seconds, may start nothing at all; 0 lets every run be late. A negative one is refused."},
+	{"R070", "Unknown word in a field", "The field takes one of a few words, written exactly so, capitals included. The API server refuses anything else; the message lists the words."},
+	{"R071", "Pod without a container", "A Pod template needs at least one container, each with a name that is unique in the Pod, and an image."},
+	{"R072", "Field that is missing", "The API server refuses the object without this field. Add it; `kubectl explain` says what it takes."},
+	{"R073", "Value of a wrong type or range", "The field takes another type, or the number is out of its range."},
+	{"R074", "Unknown field", "The kind has no such field, so the API server refuses the object: a mistyped or wrongly indented field would be ignored otherwise. The message suggests the field that is likeliest meant. `kubectl explain` lists what there is. If your cluster is newer than the Kubernetes release that `rota validate` knows, and has the field, ask it with --server: whatever applies objects leaves this rule to the server."},
+	{"R075", "Version or kind that Kubernetes does not serve", "The apiVersion names a group of Kubernetes' own, and that has no such kind, or not in this version. Old guides show versions that were removed years ago (extensions/v1beta1, policy/v1beta1, ...). The message says which ones are served; the fields of the kind may have changed with the version."},
+	{"R076", "Kinds that there is no schema for", "The kind is of neither Kubernetes nor a CustomResourceDefinition in the repository, so nothing but its name, labels and annotations is checked. It is said once for all such kinds, and is no error. `rota validate --server` asks the API server, which knows them."},
+	{"R077", "Item that is in a list twice", "The items of the list have an identity (the name of a container or a variable, the number of a port, the path of a mount), and two have the same one. Server-side apply refuses the list; without it the last one would win, or both would fail at run time."},
+	{"R078", "Fields that exclude each other", "Of a group of fields only one may be set, or exactly one must be, as for the source of a volume, the handler of a probe, or where a variable's value comes from."},
+	{"R079", "Text in a wrong form", "The field takes texts of a certain form only: a path, an address, a key, a list of numbers. The message says which."},
+	{"R080", "Reference to something that is not there", "A part of the object names another one, such as a mount its volume, and there is none of that name. Often one of the two is misspelt."},
+	{"R081", "Fields that do not go together", "The field needs another one, or a certain value of it, to have any meaning, and the API server refuses it otherwise: maxFailedIndexes without backoffLimitPerIndex, an Indexed Job's fields in one that is not, an operator with values that it does not take."},
+	{"R082", "Selector that does not select its own Pods", "The labels of the Pod template must match the selector beside it, or the controller would make Pods for ever that it never finds. The API server refuses it."},
+	{"R083", "Field that may not be set here", "The field exists, and the API server refuses it in this place: a probe of an init container, ephemeral containers in a template."},
+	{"R084", "Field behind a feature gate", "The field has an effect only in a cluster that switches the feature on, which it is not by default. Others drop the field without a word."},
+	{"R085", "Request that does not fit its limit", "A container cannot ask for more than it may use. Resources that cannot be overcommitted (huge pages, devices) need a request and a limit of the same amount."},
+}
