@@ -16,7 +16,7 @@ type check func(v *validator, m map[string]any, at *place)
 
 // checks are all of them, by the type's name in the OpenAPI without the prefix
 // that all names have.
-var checks = merged(batchChecks, podChecks, containerChecks, volumeChecks)
+var checks = merged(batchChecks, podChecks, containerChecks, volumeChecks, appsChecks, coreChecks, networkChecks, clusterChecks)
 
 func merged(tables ...map[string][]check) map[string][]check {
 	all := map[string][]check{}
@@ -149,6 +149,17 @@ func written(f form, names ...string) check {
 	}
 }
 
+// writtenIfSet demands a form of texts that are there, the empty one included.
+func writtenIfSet(f form, names ...string) check {
+	return func(v *validator, m map[string]any, at *place) {
+		for _, name := range names {
+			if text, ok := m[name].(string); ok && (text == "" || !f.good(v.memo, text)) {
+				v.fail(f.rule, at.field(name), fmt.Sprintf("%q is no %s that Kubernetes takes", text, f.what), f.mend)
+			}
+		}
+	}
+}
+
 // form checks one text unless it is empty.
 func (v *validator) form(text string, f form, at *place) {
 	if text != "" && !f.good(v.memo, text) {
@@ -192,15 +203,43 @@ func notAlone(name, other string) check {
 	}
 }
 
-// gated refuses fields that a feature gate, off by default, would allow.
-func gated(gate string, names ...string) check {
+// worded demands that texts are one of words; unlike what the schema lists, the
+// empty text is none of them.
+func worded(name string, words ...string) check {
 	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			if has(m, name) {
-				v.warn("R084", at.field(name), "the field has an effect only where the feature gate "+gate+" is on, which it is not by default", "Remove it, unless your cluster has it.")
-			}
+		if text, ok := m[name].(string); ok {
+			v.word(text, words, at.field(name))
 		}
 	}
+}
+
+// wordedIfAny is worded for texts whose empty value stands for a default.
+func wordedIfAny(name string, words ...string) check {
+	return func(v *validator, m map[string]any, at *place) {
+		if text := textOf(m, name); text != "" {
+			v.word(text, words, at.field(name))
+		}
+	}
+}
+
+// gates are the fields that the API server drops without a word unless a
+// feature gate is on, which it is not by default; nothing in them is checked.
+var gates = map[string]map[string]string{
+	"batch.v1.JobSpec":      {"scheduling": "WorkloadWithJob"},
+	"core.v1.PodSpec":       {"evictionResponders": "EvictionRequestAPI"},
+	"core.v1.Lifecycle":     {"stopSignal": "ContainerStopSignals"},
+	"core.v1.HTTPGetAction": {"protocol": "ProbeHTTP2"},
+}
+
+// unchecked are fields that the schema calls required and the API server does
+// without.
+var unchecked = map[string][]string{
+	"batch.v1.PodFailurePolicy":       {"rules"},
+	"meta.v1.OwnerReference":          {"apiVersion", "kind", "name", "uid"},
+	"core.v1.SleepAction":             {"seconds"},
+	"core.v1.HTTPHeader":              {"value"},
+	"core.v1.Sysctl":                  {"value"},
+	"core.v1.PreferredSchedulingTerm": {"preference"},
 }
 
 // missing tells of a reference to something in the same object that is not

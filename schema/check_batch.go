@@ -12,13 +12,15 @@ import (
 // batchChecks follow ValidateJobCreate and ValidateCronJobCreate of Kubernetes'
 // pkg/apis/batch/validation.
 var batchChecks = map[string][]check{
-	"batch.v1.Job":                                    {(*validator).job},
-	"batch.v1.CronJobSpec":                            {least(0, "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "startingDeadlineSeconds"), (*validator).cronJobSpec},
-	"batch.v1.JobTemplateSpec":                        {(*validator).jobTemplate},
-	"batch.v1.JobSpec":                                {least(0, "parallelism", "completions", "backoffLimit", "backoffLimitPerIndex", "maxFailedIndexes", "ttlSecondsAfterFinished", "activeDeadlineSeconds"), (*validator).jobSpec},
+	"batch.v1.Job":             {needed("spec"), (*validator).job},
+	"batch.v1.CronJob":         {needed("spec")},
+	"batch.v1.CronJobSpec":     {least(0, "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "startingDeadlineSeconds"), (*validator).cronJobSpec},
+	"batch.v1.JobTemplateSpec": {needed("spec"), (*validator).jobTemplate},
+	"batch.v1.JobSpec": {least(0, "parallelism", "completions", "backoffLimit", "backoffLimitPerIndex", "maxFailedIndexes", "ttlSecondsAfterFinished", "activeDeadlineSeconds"),
+		worded("completionMode", "Indexed", "NonIndexed"), worded("podReplacementPolicy", "TerminatingOrFailed", "Failed"), (*validator).jobSpec},
 	"batch.v1.PodFailurePolicy":                       {mostItems(20, "rules")},
 	"batch.v1.PodFailurePolicyRule":                   {filled("action"), exactlyOne("onExitCodes", "onPodConditions"), mostItems(20, "onPodConditions")},
-	"batch.v1.PodFailurePolicyOnPodConditionsPattern": {filled("type"), written(qualifiedName, "type")},
+	"batch.v1.PodFailurePolicyOnPodConditionsPattern": {filled("type"), written(qualifiedName, "type"), wordedIfAny("status", "True", "False", "Unknown")},
 	"batch.v1.PodFailurePolicyOnExitCodesRequirement": {filled("operator", "values"), mostItems(255, "values"), (*validator).exitCodes},
 	"batch.v1.SuccessPolicy":                          {filled("rules"), mostItems(20, "rules")},
 }
@@ -85,11 +87,12 @@ func (v *validator) job(job map[string]any, at *place) {
 
 // jobSelector checks a selector that a Job was given by hand.
 func (v *validator) jobSelector(spec map[string]any, at *place) {
-	selector, given := spec["selector"].(map[string]any)
+	selector, isMap := spec["selector"].(map[string]any)
+	chosen := has(selector, "matchLabels") || given(selector, "matchExpressions")
 	labels := mapOf(mapOf(mapOf(spec, "template"), "metadata"), "labels")
 	switch {
 	case !boolOf(spec, "manualSelector"):
-		if given {
+		if chosen {
 			v.fail("R073", at.field("selector"), "the selector of a Job is generated", "Remove it.")
 		}
 		for _, key := range []string{"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"} {
@@ -97,7 +100,7 @@ func (v *validator) jobSelector(spec map[string]any, at *place) {
 				v.fail("R081", at.fields("template", "metadata", "labels").key(key), "the label is the Job's own: Kubernetes sets it, and refuses another value", "Remove it.")
 			}
 		}
-	case !given:
+	case !isMap:
 		v.fail("R072", at.field("selector"), "with manualSelector a Job needs a selector", "Add it, or remove manualSelector.")
 	default:
 		v.selects(selector, labels, at.field("selector"), at.fields("template", "metadata", "labels"))
@@ -106,12 +109,6 @@ func (v *validator) jobSelector(spec map[string]any, at *place) {
 
 func (v *validator) jobSpec(spec map[string]any, at *place) {
 	indexed := textOf(spec, "completionMode") == "Indexed"
-	if text, ok := spec["completionMode"].(string); ok && text == "" {
-		v.fail("R070", at.field("completionMode"), "the text is empty; it is Indexed or NonIndexed", "Write one of them, or remove the field.")
-	}
-	if text, ok := spec["podReplacementPolicy"].(string); ok && text == "" {
-		v.fail("R070", at.field("podReplacementPolicy"), "the text is empty; it is TerminatingOrFailed or Failed", "Write one of them, or remove the field.")
-	}
 	for _, name := range []string{"backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"} {
 		if has(spec, name) && !indexed {
 			v.fail("R081", at.field(name), name+" needs an Indexed Job", "Add completionMode: Indexed, or remove the field.")
@@ -127,9 +124,6 @@ func (v *validator) jobSpec(spec map[string]any, at *place) {
 		if len(validation.IsDomainPrefixedPath(nil, name)) > 0 || len(name) > 63 {
 			v.fail("R079", at.field("managedBy"), fmt.Sprintf("%q names no controller", name), "Write example.com/name, with at most 63 letters.")
 		}
-	}
-	if has(spec, "scheduling") {
-		v.fail("R083", at.field("scheduling"), "the field needs the feature gate WorkloadWithJob, which is off by default", "Remove it.")
 	}
 	v.jobPolicies(spec, at)
 	v.jobRestarts(spec, at)

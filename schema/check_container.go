@@ -12,33 +12,36 @@ import (
 // containerChecks follow validateContainerCommon and what it calls in
 // Kubernetes' pkg/apis/core/validation.
 var containerChecks = map[string][]check{
-	"core.v1.Container":             {(*validator).container},
-	"core.v1.EphemeralContainer":    {filled("name"), written(dnsLabel, "name"), needed("image")},
-	"core.v1.ContainerPort":         {between(1, 65535, "containerPort"), between(0, 65535, "hostPort"), written(portName, "name")},
-	"core.v1.ContainerResizePolicy": {filled("resourceName", "restartPolicy"), (*validator).resizePolicy},
-	"core.v1.EnvVar":                {filled("name"), written(variableName, "name"), (*validator).variable},
-	"core.v1.EnvVarSource":          {exactlyOne("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"), (*validator).variableSource},
-	"core.v1.EnvFromSource":         {written(variableName, "prefix"), exactlyOne("configMapRef", "secretRef")},
-	"core.v1.ConfigMapEnvSource":    {needed("name"), written(dnsSubdomain, "name")},
-	"core.v1.SecretEnvSource":       {needed("name"), written(dnsSubdomain, "name")},
-	"core.v1.ConfigMapKeySelector":  {needed("name"), written(dnsSubdomain, "name"), filled("key"), written(dataKey, "key")},
-	"core.v1.SecretKeySelector":     {needed("name"), written(dnsSubdomain, "name"), filled("key"), written(dataKey, "key")},
-	"core.v1.FileKeySelector":       {filled("key", "path", "volumeName"), written(variableName, "key"), written(dnsLabel, "volumeName"), written(noBacksteps, "path")},
-	"core.v1.ObjectFieldSelector":   {filled("fieldPath")},
-	"core.v1.ResourceFieldSelector": {filled("resource"), (*validator).resourceField},
-	"core.v1.ResourceRequirements":  {(*validator).resources},
-	"core.v1.Lifecycle":             {},
-	"core.v1.LifecycleHandler":      {exactlyOne("exec", "httpGet", "tcpSocket", "sleep")},
+	"core.v1.Container":                       {worded("restartPolicy", "Always", "Never", "OnFailure"), (*validator).container},
+	"core.v1.EphemeralContainer":              {filled("name"), written(dnsLabel, "name"), needed("image")},
+	"core.v1.ContainerPort":                   {between(1, 65535, "containerPort"), between(0, 65535, "hostPort"), written(portName, "name")},
+	"core.v1.ContainerResizePolicy":           {filled("resourceName", "restartPolicy"), (*validator).resizePolicy},
+	"core.v1.ContainerRestartRule":            {worded("action", "Restart", "RestartAllContainers"), needed("exitCodes")},
+	"core.v1.ContainerRestartRuleOnExitCodes": {worded("operator", "In", "NotIn"), mostItems(255, "values")},
+	"core.v1.EnvVar":                          {filled("name"), written(variableName, "name"), (*validator).variable},
+	"core.v1.EnvVarSource":                    {exactlyOne("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"), (*validator).variableSource},
+	"core.v1.EnvFromSource":                   {written(variableName, "prefix"), exactlyOne("configMapRef", "secretRef")},
+	"core.v1.ConfigMapEnvSource":              {needed("name"), written(dnsSubdomain, "name")},
+	"core.v1.SecretEnvSource":                 {needed("name"), written(dnsSubdomain, "name")},
+	"core.v1.ConfigMapKeySelector":            {needed("name"), written(dnsSubdomain, "name"), filled("key"), written(dataKey, "key")},
+	"core.v1.SecretKeySelector":               {needed("name"), written(dnsSubdomain, "name"), filled("key"), written(dataKey, "key")},
+	"core.v1.FileKeySelector":                 {filled("key", "path", "volumeName"), written(variableName, "key"), written(dnsLabel, "volumeName"), written(noBacksteps, "path")},
+	"core.v1.ObjectFieldSelector":             {filled("fieldPath")},
+	"core.v1.ResourceFieldSelector":           {filled("resource"), (*validator).resourceField},
+	"core.v1.ResourceRequirements":            {(*validator).resources},
+	"core.v1.Lifecycle":                       {},
+	"core.v1.LifecycleHandler":                {exactlyOne("exec", "httpGet", "tcpSocket", "sleep")},
 	"core.v1.Probe": {exactlyOne("exec", "httpGet", "tcpSocket", "grpc"), least(0, "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"),
 		least(1, "terminationGracePeriodSeconds")},
-	"core.v1.ExecAction":      {needed("command")},
-	"core.v1.HTTPGetAction":   {(*validator).port},
-	"core.v1.HTTPHeader":      {filled("name"), written(headerName, "name")},
-	"core.v1.TCPSocketAction": {(*validator).port},
-	"core.v1.GRPCAction":      {between(1, 65535, "port")},
-	"core.v1.SecurityContext": {between(0, 1<<31-1, "runAsUser", "runAsGroup"), (*validator).securityContext},
-	"core.v1.VolumeMount":     {filled("name", "mountPath"), mostOne("subPath", "subPathExpr"), written(relativePath, "subPath", "subPathExpr"), (*validator).mount},
-	"core.v1.VolumeDevice":    {filled("name", "devicePath"), written(noBacksteps, "devicePath")},
+	"core.v1.ExecAction":                    {needed("command")},
+	"core.v1.HTTPGetAction":                 {portOrName("port")},
+	"core.v1.HTTPHeader":                    {filled("name"), written(headerName, "name")},
+	"core.v1.TCPSocketAction":               {portOrName("port")},
+	"core.v1.GRPCAction":                    {between(1, 65535, "port")},
+	"core.v1.SecurityContext":               {between(0, 1<<31-1, "runAsUser", "runAsGroup"), worded("procMount", "Default", "Unmasked"), (*validator).securityContext},
+	"core.v1.WindowsSecurityContextOptions": {filled("gmsaCredentialSpec", "runAsUserName"), writtenIfSet(dnsSubdomain, "gmsaCredentialSpecName")},
+	"core.v1.VolumeMount":                   {filled("name", "mountPath"), worded("mountPropagation", "Bidirectional", "HostToContainer", "None"), worded("recursiveReadOnly", "Disabled", "Enabled", "IfPossible"), written(relativePath, "subPath", "subPathExpr"), (*validator).mount},
+	"core.v1.VolumeDevice":                  {filled("name", "devicePath"), written(noBacksteps, "devicePath")},
 }
 
 var (
@@ -66,10 +69,12 @@ func (v *validator) containerName(c map[string]any, at *place, names map[string]
 
 // container checks one by itself; what it shares with others is the Pod's.
 func (v *validator) container(c map[string]any, at *place) {
-	if image, isText := c["image"].(string); !has(c, "image") || isText && strings.TrimSpace(image) == "" {
+	switch image, isText := c["image"].(string); {
+	case !has(c, "image"), isText && image == "":
 		v.fail("R071", at.field("image"), "the container has no image", "Add one.")
-	} else if isText && strings.TrimSpace(image) != image {
-		v.fail("R079", at.field("image"), fmt.Sprintf("the image %q begins or ends with a space", image), "Remove it.")
+	case strings.TrimSpace(image) != image:
+		// Refused for a Pod, and accepted in a template that makes none.
+		v.say(v.ofPod(SeverityError), "R079", at.field("image"), fmt.Sprintf("the image %q begins or ends with a space", image), "Remove it.")
 	}
 	if given(c, "restartPolicyRules") && !has(c, "restartPolicy") {
 		v.fail("R081", at.field("restartPolicyRules"), "restartPolicyRules needs restartPolicy", "Add it.")
@@ -181,18 +186,9 @@ func (v *validator) resources(m map[string]any, at *place) {
 	huge, ordinary := false, false
 	for group, amounts := range map[string]map[string]any{"limits": limits, "requests": requests} {
 		for name, value := range amounts {
-			at := at.field(group).key(name)
-			v.resourceName(name, at)
+			v.resource(name, value, at.field(group).key(name))
 			huge = huge || strings.HasPrefix(name, "hugepages-")
 			ordinary = ordinary || name == "cpu" || name == "memory"
-			amount := v.amount(value)
-			switch {
-			case amount == nil:
-			case amount.Sign() < 0:
-				v.fail("R073", at, fmt.Sprintf("wants at least 0, not %v", value), "")
-			case strings.Contains(name, "/") && amount.MilliValue()%1000 != 0:
-				v.fail("R073", at, fmt.Sprintf("wants a whole number, not %v", value), "")
-			}
 		}
 	}
 	for name, value := range requests {
@@ -200,6 +196,18 @@ func (v *validator) resources(m map[string]any, at *place) {
 	}
 	if huge && !ordinary {
 		v.fail("R081", at, "huge pages need cpu or memory beside them", "Add memory.")
+	}
+}
+
+// resource checks one amount.
+func (v *validator) resource(name string, value any, at *place) {
+	v.resourceName(name, at)
+	switch amount := v.amount(value); {
+	case amount == nil:
+	case amount.Sign() < 0:
+		v.fail("R073", at, fmt.Sprintf("wants at least 0, not %v", value), "")
+	case strings.Contains(name, "/") && amount.MilliValue()%1000 != 0:
+		v.fail("R073", at, fmt.Sprintf("wants a whole number, not %v", value), "")
 	}
 }
 
@@ -238,21 +246,6 @@ func (v *validator) resourceName(name string, at *place) {
 	}
 }
 
-// port checks a port by number or by name.
-func (v *validator) port(m map[string]any, at *place) {
-	switch port := m["port"].(type) {
-	case int64:
-		if port < 1 || port > 65535 {
-			v.fail("R073", at.field("port"), fmt.Sprintf("wants 1 to 65535, not %d", port), "")
-		}
-	case string:
-		if port == "" {
-			v.fail("R072", at.field("port"), "the field is empty", "Write the number or the name of a port.")
-		}
-		v.form(port, portName, at.field("port"))
-	}
-}
-
 func (v *validator) securityContext(m map[string]any, at *place) {
 	if escalate, ok := m["allowPrivilegeEscalation"].(bool); ok && !escalate {
 		if boolOf(m, "privileged") {
@@ -266,6 +259,9 @@ func (v *validator) securityContext(m map[string]any, at *place) {
 
 // mount checks one by itself.
 func (v *validator) mount(m map[string]any, at *place) {
+	if textOf(m, "subPath") != "" && textOf(m, "subPathExpr") != "" {
+		v.fail("R078", at.field("subPathExpr"), "subPath excludes subPathExpr", "Remove one of the two.")
+	}
 	recursive := textOf(m, "recursiveReadOnly")
 	if recursive != "IfPossible" && recursive != "Enabled" {
 		return

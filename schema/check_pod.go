@@ -3,31 +3,39 @@ package schema
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // podChecks follow ValidatePodSpec of Kubernetes' pkg/apis/core/validation.
 var podChecks = map[string][]check{
-	"core.v1.PodTemplateSpec": {(*validator).podTemplate},
+	"core.v1.PodTemplateSpec": {needed("spec"), (*validator).podTemplate},
 	"core.v1.PodSpec": {
 		between(1, 1<<31-1, "activeDeadlineSeconds"),
-		written(dnsLabel, "hostname", "subdomain"), written(dnsSubdomain, "serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"),
+		written(dnsLabel, "hostname", "subdomain"), written(dnsSubdomain, "serviceAccountName", "nodeName", "priorityClassName"), writtenIfSet(dnsSubdomain, "runtimeClassName"),
+		worded("preemptionPolicy", "PreemptLowerPriority", "Never"),
 		(*validator).podSpec, (*validator).podNetwork, (*validator).podRestarts,
 	},
-	"core.v1.PodReadinessGate":         {filled("conditionType"), written(qualifiedName, "conditionType")},
-	"core.v1.PodSchedulingGate":        {filled("name"), written(qualifiedName, "name")},
-	"core.v1.PodResourceClaim":         {filled("name"), written(dnsLabel, "name"), exactlyOne("resourceClaimName", "resourceClaimTemplateName"), written(dnsSubdomain, "resourceClaimName", "resourceClaimTemplateName")},
-	"core.v1.HostAlias":                {written(address, "ip"), eachWritten(dnsSubdomain, "hostnames")},
-	"core.v1.PodDNSConfig":             {mostItems(3, "nameservers"), eachWritten(address, "nameservers"), mostItems(32, "searches"), (*validator).searches},
-	"core.v1.PodDNSConfigOption":       {needed("name")},
-	"core.v1.PodSecurityContext":       {between(0, 1<<31-1, "fsGroup", "runAsUser", "runAsGroup"), eachBetween(0, 1<<31-1, "supplementalGroups")},
+	"core.v1.PodReadinessGate":   {filled("conditionType"), written(qualifiedName, "conditionType")},
+	"core.v1.PodSchedulingGate":  {filled("name"), written(qualifiedName, "name")},
+	"core.v1.PodResourceClaim":   {filled("name"), written(dnsLabel, "name"), exactlyOne("resourceClaimName", "resourceClaimTemplateName"), writtenIfSet(dnsSubdomain, "resourceClaimName", "resourceClaimTemplateName")},
+	"core.v1.HostAlias":          {filled("ip"), written(address, "ip"), eachWritten(dnsSubdomain, "hostnames")},
+	"core.v1.PodDNSConfig":       {mostItems(3, "nameservers"), eachWritten(address, "nameservers"), mostItems(32, "searches"), (*validator).searches},
+	"core.v1.PodDNSConfigOption": {needed("name")},
+	"core.v1.PodSecurityContext": {between(0, 1<<31-1, "fsGroup", "runAsUser", "runAsGroup"), eachBetween(0, 1<<31-1, "supplementalGroups"), worded("seLinuxChangePolicy", "MountOption", "Recursive"), worded("fsGroupChangePolicy", "Always", "OnRootMismatch"),
+		worded("supplementalGroupsPolicy", "Merge", "Strict")},
 	"core.v1.Sysctl":                   {filled("name"), written(sysctlName, "name")},
+	"core.v1.PodOS":                    {filled("name"), worded("name", "linux", "windows")},
 	"core.v1.SeccompProfile":           {filled("type"), (*validator).profile},
-	"core.v1.AppArmorProfile":          {filled("type"), (*validator).profile},
+	"core.v1.AppArmorProfile":          {filled("type"), (*validator).profile, (*validator).appArmor},
 	"core.v1.Toleration":               {written(qualifiedName, "key"), (*validator).toleration},
-	"core.v1.TopologySpreadConstraint": {filled("topologyKey", "whenUnsatisfiable"), least(1, "maxSkew", "minDomains"), (*validator).spread},
-	"core.v1.NodeSelector":             {filled("nodeSelectorTerms")},
+	"core.v1.TopologySpreadConstraint": {filled("topologyKey", "whenUnsatisfiable"), least(1, "maxSkew", "minDomains"), worded("nodeAffinityPolicy", "Honor", "Ignore"), worded("nodeTaintsPolicy", "Honor", "Ignore"), (*validator).spread},
+	"core.v1.NodeSelector":             {filled("nodeSelectorTerms"), (*validator).nodeSelector},
+	"core.v1.NodeSelectorRequirement":  {filled("key", "operator")},
 	"core.v1.NodeSelectorTerm":         {(*validator).nodeTerm},
 	"core.v1.PreferredSchedulingTerm":  {between(1, 100, "weight")},
 	"core.v1.WeightedPodAffinityTerm":  {between(1, 100, "weight")},
@@ -38,8 +46,10 @@ var podChecks = map[string][]check{
 
 var address = form{"R079", func(_ *memo, text string) bool { _, err := netip.ParseAddr(text); return err == nil }, "address", "Write an IP address."}
 
+var sysctl = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
+
 var sysctlName = formOf("R079", func(text string) []string {
-	if text != strings.Trim(text, "./") || strings.ToLower(text) != text {
+	if len(text) > 253 || !sysctl.MatchString(text) {
 		return []string{"no sysctl"}
 	}
 	return nil
@@ -81,7 +91,7 @@ func (v *validator) podSpec(spec map[string]any, at *place) {
 		v.fail("R071", at.field("containers"), "the Pod has no container", "Add one with a name and an image.")
 	}
 	v.labels(mapOf(spec, "nodeSelector"), at.field("nodeSelector"))
-	volumes := v.volumeNames(spec)
+	volumes := append(v.volumeNames(spec), v.claimed...)
 	claims := namesOf(listOf(spec, "resourceClaims"))
 	names := map[string]*place{}
 	v.eachContainer(spec, at, func(c map[string]any, at *place, initial bool) {
@@ -94,7 +104,8 @@ func (v *validator) podSpec(spec map[string]any, at *place) {
 		}
 		if initial && textOf(c, "restartPolicy") != "Always" {
 			for _, name := range []string{"lifecycle", "livenessProbe", "readinessProbe", "startupProbe"} {
-				if has(c, name) {
+				gated := name == "lifecycle" && len(mapOf(c, name)) == 1 && has(mapOf(c, name), "stopSignal")
+				if has(c, name) && !gated {
 					v.fail("R083", at.field(name), "an init container that does not run beside the others (restartPolicy: Always) cannot have it", "Remove it.")
 				}
 			}
@@ -102,9 +113,6 @@ func (v *validator) podSpec(spec map[string]any, at *place) {
 	})
 	v.hostPorts(spec, at)
 	v.grace(spec, at)
-	if account, other := textOf(spec, "serviceAccount"), textOf(spec, "serviceAccountName"); account != "" && other != "" && account != other {
-		v.fail("R078", at.field("serviceAccount"), "serviceAccount is the old name of serviceAccountName, and the two differ", "Remove serviceAccount.")
-	}
 	if dns, ok := spec["dnsPolicy"].(string); ok && dns == "None" && len(listOf(mapOf(spec, "dnsConfig"), "nameservers")) == 0 {
 		v.fail("R072", at.fields("dnsConfig", "nameservers"), "with dnsPolicy None a name server is needed", "Add one to dnsConfig.nameservers.")
 	}
@@ -113,6 +121,7 @@ func (v *validator) podSpec(spec map[string]any, at *place) {
 		v.fail("R078", at.field("shareProcessNamespace"), "hostPID excludes shareProcessNamespace", "Remove one of the two.")
 	}
 	v.sysctls(security, spec, at.field("securityContext"))
+	v.podResources(spec, at)
 }
 
 func namesOf(list []any) []string {
@@ -126,8 +135,13 @@ func namesOf(list []any) []string {
 }
 
 func (v *validator) sysctls(security, spec map[string]any, at *place) {
+	var names []string
 	for i, item := range mappings(listOf(security, "sysctls")) {
 		name := strings.ReplaceAll(textOf(item, "name"), "/", ".")
+		if name != "" && slices.Contains(names, name) {
+			v.fail("R077", at.field("sysctls").item(i).field("name"), fmt.Sprintf("the sysctl %s is set twice", name), "Remove one of the two.")
+		}
+		names = append(names, name)
 		at := at.field("sysctls").item(i).field("name")
 		switch {
 		case strings.HasPrefix(name, "net.") && boolOf(spec, "hostNetwork"):
@@ -147,6 +161,20 @@ func (v *validator) podNetwork(spec map[string]any, at *place) {
 			}
 		}
 	}
+	v.eachContainer(spec, at, func(c map[string]any, at *place, _ bool) {
+		users, given := spec["hostUsers"].(bool)
+		separate := given && !users
+		if separate && len(listOf(c, "volumeDevices")) > 0 {
+			v.fail("R078", at.field("volumeDevices"), "hostUsers: false excludes block devices", "Remove one of the two.")
+		}
+		if !separate && textOf(mapOf(c, "securityContext"), "procMount") == "Unmasked" {
+			v.fail("R081", at.fields("securityContext", "procMount"), "Unmasked needs hostUsers: false", "Add it to the Pod, or remove procMount.")
+		}
+	})
+	v.hostProcess(spec, at)
+	if textOf(spec, "serviceAccountName") == "" {
+		v.form(textOf(spec, "serviceAccount"), dnsSubdomain, at.field("serviceAccount"))
+	}
 	if override, ok := spec["hostnameOverride"].(string); ok {
 		at := at.field("hostnameOverride")
 		for _, name := range []string{"setHostnameAsFQDN", "hostNetwork"} {
@@ -159,6 +187,28 @@ func (v *validator) podNetwork(spec map[string]any, at *place) {
 		} else {
 			v.form(override, dnsSubdomain, at)
 		}
+	}
+}
+
+// hostProcess checks the containers that are processes of a Windows node: all of
+// a Pod are, or none.
+func (v *validator) hostProcess(spec map[string]any, at *place) {
+	all, some := true, (*place)(nil)
+	whole := boolOf(mapOf(mapOf(spec, "securityContext"), "windowsOptions"), "hostProcess")
+	v.eachContainer(spec, at, func(c map[string]any, at *place, _ bool) {
+		own, given := mapOf(mapOf(c, "securityContext"), "windowsOptions")["hostProcess"].(bool)
+		if own || whole && !given {
+			some = at.fields("securityContext", "windowsOptions", "hostProcess")
+		} else {
+			all = false
+		}
+	})
+	switch {
+	case some == nil:
+	case !all:
+		v.fail("R081", some, "either all containers of a Pod are processes of the node or none is", "Set hostProcess for the Pod.")
+	case !boolOf(spec, "hostNetwork"):
+		v.fail("R081", some, "hostProcess needs hostNetwork: true", "Add it to the Pod.")
 	}
 }
 
@@ -208,9 +258,6 @@ func (v *validator) grace(spec map[string]any, at *place) {
 				v.fail("R073", at.fields("lifecycle", hook, "sleep", "seconds"), fmt.Sprintf("wants 0 to %d, the Pod's grace period, not %d", period, seconds), "Shorten the sleep, or raise terminationGracePeriodSeconds.")
 			}
 		}
-		if has(mapOf(c, "lifecycle"), "stopSignal") && !has(spec, "os") {
-			v.fail("R081", at.fields("lifecycle", "stopSignal"), "a stop signal needs spec.os.name of the Pod", "Add os: {name: linux}.")
-		}
 	})
 }
 
@@ -219,8 +266,8 @@ func (v *validator) searches(config map[string]any, at *place) {
 	for i, item := range listOf(config, "searches") {
 		text, _ := item.(string)
 		length += len(text) + 1
-		if text != "." {
-			v.form(strings.ReplaceAll(strings.TrimSuffix(text, "."), "_", "-"), dnsSubdomain, at.field("searches").item(i))
+		if bare := strings.ReplaceAll(strings.TrimSuffix(text, "."), "_", "-"); text != "." && len(validation.IsDNS1123Subdomain(bare)) > 0 {
+			v.fail("R060", at.field("searches").item(i), fmt.Sprintf("%q is no name of a domain", text), "Correct it.")
 		}
 	}
 	if length > 2048 {
@@ -232,11 +279,58 @@ func (v *validator) searches(config map[string]any, at *place) {
 func (v *validator) profile(m map[string]any, at *place) {
 	file, named := m["localhostProfile"].(string)
 	switch local := textOf(m, "type") == "Localhost"; {
-	case local && strings.TrimSpace(file) == "":
+	case local && !has(m, "localhostProfile"):
 		v.fail("R072", at.field("localhostProfile"), "a profile of the type Localhost needs the name of its file", "Add it.")
 	case named && !local:
 		v.fail("R081", at.field("localhostProfile"), "only a profile of the type Localhost has a file", "Remove it, or write type: Localhost.")
 	case named:
 		v.form(file, relativePath, at.field("localhostProfile"))
+	}
+}
+
+func (v *validator) appArmor(m map[string]any, at *place) {
+	file, named := m["localhostProfile"].(string)
+	switch {
+	case !named || textOf(m, "type") != "Localhost":
+	case strings.TrimSpace(file) != file || file == "":
+		v.fail("R079", at.field("localhostProfile"), fmt.Sprintf("%q is no name of a profile", file), "Write it without spaces around it.")
+	case len(file) > 4095:
+		v.fail("R073", at.field("localhostProfile"), "the name has more than 4095 letters", "Shorten it.")
+	}
+}
+
+// podResources checks what the Pod as a whole may use against its containers.
+func (v *validator) podResources(spec map[string]any, at *place) {
+	overhead := mapOf(spec, "overhead")
+	for _, name := range sortedNames(overhead) {
+		v.resource(name, overhead[name], at.field("overhead").key(name))
+	}
+	whole, ok := spec["resources"].(map[string]any)
+	if !ok {
+		return
+	}
+	at = at.field("resources")
+	if has(whole, "claims") {
+		v.fail("R083", at.field("claims"), "a Pod as a whole has no claims of resources; its containers do", "Move them to the containers.")
+	}
+	for name, value := range mapOf(whole, "limits") {
+		limit := v.amount(value)
+		for i, c := range mappings(listOf(spec, "containers")) {
+			got := v.amount(mapOf(mapOf(c, "resources"), "limits")[name])
+			if limit != nil && got != nil && got.Cmp(*limit) > 0 {
+				v.fail("R085", at.field("limits").key(name), fmt.Sprintf("the limit %s of the Pod is less than %s of container %d", limit, got, i+1), "Raise it.")
+			}
+		}
+	}
+	for name, value := range mapOf(whole, "requests") {
+		request, sum := v.amount(value), resource.Quantity{}
+		for _, c := range mappings(listOf(spec, "containers")) {
+			if got := v.amount(mapOf(mapOf(c, "resources"), "requests")[name]); got != nil {
+				sum.Add(*got)
+			}
+		}
+		if request != nil && sum.Cmp(*request) > 0 {
+			v.fail("R085", at.field("requests").key(name), fmt.Sprintf("the Pod requests %s, and its containers %s together", request, &sum), "Raise it.")
+		}
 	}
 }

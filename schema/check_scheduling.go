@@ -32,7 +32,6 @@ func (v *validator) spread(c map[string]any, at *place) {
 	if has(c, "minDomains") && textOf(c, "whenUnsatisfiable") != "DoNotSchedule" {
 		v.fail("R081", at.field("minDomains"), "minDomains needs whenUnsatisfiable: DoNotSchedule", "Write it, or remove minDomains.")
 	}
-	v.form(textOf(c, "topologyKey"), qualifiedName, at.field("topologyKey"))
 	v.labelKeys(c, at)
 }
 
@@ -66,15 +65,26 @@ func (v *validator) labelKeys(m map[string]any, at *place) {
 	}
 }
 
+// nodeSelector checks the values that nodes must have; those of preferences are
+// free.
+func (v *validator) nodeSelector(selector map[string]any, at *place) {
+	for i, term := range mappings(listOf(selector, "nodeSelectorTerms")) {
+		for j, r := range mappings(listOf(term, "matchExpressions")) {
+			for k, item := range listOf(r, "values") {
+				if text, ok := item.(string); ok {
+					v.form(text, labelValue, at.field("nodeSelectorTerms").item(i).field("matchExpressions").item(j).field("values").item(k))
+				}
+			}
+		}
+	}
+}
+
 // nodeTerm checks requirements on nodes' labels and fields.
 func (v *validator) nodeTerm(term map[string]any, at *place) {
 	for i, r := range mappings(listOf(term, "matchExpressions")) {
 		at := at.field("matchExpressions").item(i)
-		key, operator, values := textOf(r, "key"), textOf(r, "operator"), listOf(r, "values")
-		if !v.memo.qualifiedName(key) && r != nil {
-			v.fail("R063", at.field("key"), fmt.Sprintf("%q is no key of a label", key), "Correct it.")
-		}
-		v.operands(operator, len(values), at)
+		v.form(textOf(r, "key"), qualifiedName, at.field("key"))
+		v.operands(textOf(r, "operator"), len(listOf(r, "values")), at)
 	}
 	for i, r := range mappings(listOf(term, "matchFields")) {
 		at := at.field("matchFields").item(i)
@@ -84,6 +94,7 @@ func (v *validator) nodeTerm(term map[string]any, at *place) {
 		if operator := textOf(r, "operator"); operator != "In" && operator != "NotIn" && r != nil {
 			v.fail("R070", at.field("operator"), "a field is compared with In or NotIn only", "Write one of them.")
 		}
+		eachWritten(dnsSubdomain, "values")(v, r, at)
 		if len(listOf(r, "values")) != 1 && r != nil {
 			v.fail("R081", at.field("values"), "a field is compared with exactly one value", "Write one.")
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // volumeSources are the fields of which a volume has one. Those that no release
@@ -17,7 +19,7 @@ var volumeSources = []string{
 // volumeChecks follow validateVolumeSource and ValidatePersistentVolumeClaimSpec
 // of Kubernetes' pkg/apis/core/validation.
 var volumeChecks = map[string][]check{
-	"core.v1.Volume":                            {filled("name"), written(dnsLabel, "name"), exactlyOne(volumeSources...)},
+	"core.v1.Volume":                            {filled("name"), written(dnsLabel, "name"), mostOne(volumeSources...)},
 	"core.v1.EmptyDirVolumeSource":              {(*validator).emptyDir},
 	"core.v1.HostPathVolumeSource":              {filled("path"), written(noBacksteps, "path")},
 	"core.v1.SecretVolumeSource":                {needed("secretName"), between(0, 0o777, "defaultMode")},
@@ -33,16 +35,35 @@ var volumeChecks = map[string][]check{
 	"core.v1.ClusterTrustBundleProjection":      {exactlyOne("name", "signerName"), filled("path"), written(localPath, "path")},
 	"core.v1.PersistentVolumeClaimVolumeSource": {filled("claimName")},
 	"core.v1.NFSVolumeSource":                   {filled("server", "path"), written(absolutePath, "path")},
-	"core.v1.CSIVolumeSource":                   {filled("driver"), written(dnsSubdomain, "driver")},
+	"core.v1.CSIVolumeSource":                   {filled("driver"), written(driverName, "driver"), (*validator).publishSecret},
+	"core.v1.CephFSVolumeSource":                {filled("monitors")},
+	"core.v1.RBDVolumeSource":                   {filled("monitors", "image")},
+	"core.v1.FCVolumeSource":                    {exactlyOne("targetWWNs", "wwids")},
+	"core.v1.FlockerVolumeSource":               {exactlyOne("datasetName", "datasetUUID")},
+	"core.v1.ISCSIVolumeSource":                 {filled("targetPortal", "iqn"), written(qualifiedTarget, "iqn"), between(0, 255, "lun")},
+	"core.v1.ScaleIOVolumeSource":               {needed("volumeName")},
+	"core.v1.StorageOSVolumeSource":             {needed("volumeName")},
 	"core.v1.EphemeralVolumeSource":             {needed("volumeClaimTemplate")},
 	"core.v1.ImageVolumeSource":                 {needed("reference")},
-	"core.v1.PersistentVolumeClaimSpec":         {needed("accessModes"), written(dnsSubdomain, "storageClassName"), (*validator).claim},
+	"core.v1.PersistentVolumeClaimTemplate":     {(*validator).claimTemplate},
+	"core.v1.TypedLocalObjectReference":         {filled("kind", "name"), (*validator).dataSource},
+	"core.v1.TypedObjectReference":              {filled("kind", "name"), (*validator).dataSource},
+	"core.v1.PersistentVolumeClaimSpec":         {needed("accessModes"), written(dnsSubdomain, "storageClassName", "volumeAttributesClassName"), worded("volumeMode", "Block", "Filesystem"), (*validator).claim},
 }
 
 var (
 	localPath = form{"R079", func(_ *memo, text string) bool {
 		return !strings.HasPrefix(text, "/") && !backsteps(text) && !strings.HasPrefix(text, "..")
 	}, "relative path", "Write it without a leading / or .. ."}
+	driverName = formOf("R060", func(text string) []string {
+		if len(text) > 63 {
+			return []string{"too long"}
+		}
+		return validation.IsDNS1123Subdomain(strings.ToLower(text))
+	}, "name of a driver", "Write a DNS name of at most 63 letters.")
+	qualifiedTarget = form{"R079", func(_ *memo, text string) bool {
+		return strings.HasPrefix(text, "iqn.") || strings.HasPrefix(text, "eui.") || strings.HasPrefix(text, "naa.")
+	}, "iSCSI target", "Begin it with iqn., eui. or naa. ."}
 	absolutePath = form{"R079", func(_ *memo, text string) bool { return strings.HasPrefix(text, "/") }, "absolute path", "Begin it with / ."}
 )
 
@@ -74,6 +95,37 @@ func (v *validator) projected(m map[string]any, at *place) {
 				taken[file] = at
 			}
 		}
+	}
+}
+
+func (v *validator) publishSecret(m map[string]any, at *place) {
+	if ref, ok := m["nodePublishSecretRef"].(map[string]any); ok {
+		needed("name")(v, ref, at.field("nodePublishSecretRef"))
+		written(dnsSubdomain, "name")(v, ref, at.field("nodePublishSecretRef"))
+	}
+}
+
+// claimTemplate becomes a claim that the Pod gives its name.
+func (v *validator) claimTemplate(template map[string]any, at *place) {
+	v.metadata(template, at)
+	for name, value := range mapOf(template, "metadata") {
+		if list, ok := value.([]any); ok && len(list) == 0 && name != "finalizers" && name != "ownerReferences" && name != "managedFields" {
+			continue
+		}
+		if name != "labels" && name != "annotations" && value != "" && value != int64(0) {
+			v.fail("R083", at.field("metadata").field(name), "the claim gets its "+name+" when the Pod is made", "Remove it.")
+		}
+	}
+}
+
+// dataSource says what a claim is filled from: of the core only another claim.
+func (v *validator) dataSource(ref map[string]any, at *place) {
+	if group := textOf(ref, "apiGroup"); group == "" {
+		if kind := textOf(ref, "kind"); kind != "" && kind != "PersistentVolumeClaim" {
+			v.fail("R070", at.field("kind"), fmt.Sprintf("without apiGroup a claim is filled from a PersistentVolumeClaim, not from a %s", kind), "Add apiGroup, such as snapshot.storage.k8s.io.")
+		}
+	} else {
+		v.form(group, dnsSubdomain, at.field("apiGroup"))
 	}
 }
 

@@ -30,6 +30,8 @@ type definition struct {
 	word string
 	// checks are what Kubernetes demands beyond the schema.
 	checks []check
+	// gates are the fields that a feature gate hides, with its name.
+	gates map[string]string
 }
 
 // listKey is a field that, with others, identifies an item of a list.

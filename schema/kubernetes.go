@@ -103,7 +103,9 @@ func (c *catalog) named(name string) *definition {
 		panic(fmt.Sprintf("the schema of %s cannot be read: %v", name, err))
 	}
 	c.compile(d, raw)
-	d.checks = checks[shortName(name)]
+	short := shortName(name)
+	d.checks, d.gates = checks[short], gates[short]
+	d.required = slices.DeleteFunc(d.required, func(field string) bool { return slices.Contains(unchecked[short], field) })
 	return d
 }
 

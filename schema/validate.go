@@ -106,12 +106,27 @@ type validator struct {
 	key    Key
 	memo   *memo
 	faults []fault
+	// claimed are the volumes that a StatefulSet adds to those of its Pods.
+	claimed []volume
 }
 
 func (v *validator) note(f fault) { v.faults = append(v.faults, f) }
 
 func (v *validator) fail(rule string, at *place, message, mend string) {
 	v.note(fault{rule: rule, at: at, message: message, mend: mend})
+}
+
+func (v *validator) say(severity Severity, rule string, at *place, message, mend string) {
+	v.note(fault{severity: severity, rule: rule, at: at, message: message, mend: mend})
+}
+
+// ofPod returns severity for an object that is a Pod itself, and that of a
+// warning for one that has a template of Pods.
+func (v *validator) ofPod(severity Severity) Severity {
+	if v.key.Kind == "Pod" && v.key.Group == "" {
+		return severity
+	}
+	return SeverityWarning
 }
 
 func (v *validator) warn(rule string, at *place, message, mend string) {
@@ -123,6 +138,7 @@ func (v *validator) run() {
 	v.metadata(v.object.Object, nil)
 	apiVersion := v.object.GetAPIVersion()
 	if d := kubernetes().kind(apiVersion, v.key.Kind); d != nil {
+		v.claimed = claimedVolumes(v.key, v.object.Object)
 		v.value(v.object.Object, d, nil)
 		return
 	}

@@ -41,6 +41,8 @@ func (v *validator) mapping(m map[string]any, d *definition, at *place) {
 	}
 	for name, value := range m {
 		switch field := d.fields[name]; {
+		case d.gates[name] != "":
+			v.warn("R084", at.field(name), "the field has an effect only where the feature gate "+d.gates[name]+" is on, which it is not by default", "Remove it, unless your cluster has it.")
 		case field != nil:
 			v.value(value, field, at.field(name))
 		case d.rest != nil:
