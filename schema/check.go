@@ -80,6 +80,17 @@ func least(n int64, names ...string) check {
 	}
 }
 
+// most demands integers of at most n.
+func most(n int64, names ...string) check {
+	return func(v *validator, m map[string]any, at *place) {
+		for _, name := range names {
+			if got, ok := intOf(m, name); ok && got > n {
+				v.fail("R073", at.field(name), fmt.Sprintf("wants at most %d, not %d", n, got), "")
+			}
+		}
+	}
+}
+
 // between demands integers from one bound to the other.
 func between(from, to int64, names ...string) check {
 	return func(v *validator, m map[string]any, at *place) {
@@ -93,12 +104,12 @@ func between(from, to int64, names ...string) check {
 
 // exactlyOne demands one of the fields and refuses more than one.
 func exactlyOne(names ...string) check {
-	most := mostOne(names...)
+	excluded := mostOne(names...)
 	return func(v *validator, m map[string]any, at *place) {
 		if !slices.ContainsFunc(names, func(name string) bool { return given(m, name) }) {
 			v.fail("R078", at, "none of the fields is set of which one is needed: "+strings.Join(names, ", "), "Set one of them.")
 		}
-		most(v, m, at)
+		excluded(v, m, at)
 	}
 }
 
@@ -234,12 +245,14 @@ var gates = map[string]map[string]string{
 // unchecked are fields that the schema calls required and the API server does
 // without.
 var unchecked = map[string][]string{
-	"batch.v1.PodFailurePolicy":       {"rules"},
-	"meta.v1.OwnerReference":          {"apiVersion", "kind", "name", "uid"},
-	"core.v1.SleepAction":             {"seconds"},
-	"core.v1.HTTPHeader":              {"value"},
-	"core.v1.Sysctl":                  {"value"},
-	"core.v1.PreferredSchedulingTerm": {"preference"},
+	"batch.v1.PodFailurePolicy":         {"rules"},
+	"meta.v1.OwnerReference":            {"apiVersion", "kind", "name", "uid"},
+	"core.v1.SleepAction":               {"seconds"},
+	"core.v1.HTTPHeader":                {"value"},
+	"core.v1.Sysctl":                    {"value"},
+	"core.v1.PreferredSchedulingTerm":   {"preference"},
+	"core.v1.LimitRangeSpec":            {"limits"},
+	"core.v1.TypedLocalObjectReference": {"kind", "name"},
 }
 
 // missing tells of a reference to something in the same object that is not

@@ -18,7 +18,7 @@ var appsChecks = map[string][]check{
 		(*validator).controlled, (*validator).deployment},
 	"apps.v1.DeploymentStrategy":      {(*validator).rolling},
 	"apps.v1.RollingUpdateDeployment": {share("maxSurge", 0), share("maxUnavailable", 100), oneMoves("25%")},
-	"apps.v1.StatefulSetSpec": {least(0, "replicas", "minReadySeconds", "revisionHistoryLimit"), wordedIfAny("podManagementPolicy", "OrderedReady", "Parallel"),
+	"apps.v1.StatefulSetSpec": {least(0, "replicas", "minReadySeconds"), wordedIfAny("podManagementPolicy", "OrderedReady", "Parallel"),
 		written(dnsLabel, "serviceName"), (*validator).controlled},
 	"apps.v1.StatefulSetOrdinals":                             {least(0, "start")},
 	"apps.v1.StatefulSetUpdateStrategy":                       {(*validator).rolling},
@@ -29,6 +29,7 @@ var appsChecks = map[string][]check{
 	"apps.v1.RollingUpdateDaemonSet":                          {share("maxSurge", 100), share("maxUnavailable", 100), (*validator).oneOfSurge},
 	"apps.v1.ReplicaSetSpec":                                  {least(0, "replicas", "minReadySeconds"), (*validator).controlled},
 	"core.v1.ReplicationControllerSpec":                       {least(0, "replicas", "minReadySeconds"), (*validator).replicationController},
+	"core.v1.ReplicationController":                           {needed("spec")},
 	"core.v1.PodTemplate":                                     {needed("template")},
 }
 

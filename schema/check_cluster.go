@@ -18,7 +18,7 @@ var clusterChecks = map[string][]check{
 	"policy.v1.PodDisruptionBudgetSpec": {mostOne("minAvailable", "maxUnavailable"), share("minAvailable", 100), share("maxUnavailable", 100),
 		worded("unhealthyPodEvictionPolicy", "IfHealthyBudget", "AlwaysAllow")},
 	"scheduling.v1.PriorityClass": {worded("preemptionPolicy", "PreemptLowerPriority", "Never"), (*validator).priorityClass},
-	"storage.v1.StorageClass":     {filled("provisioner"), worded("volumeBindingMode", "Immediate", "WaitForFirstConsumer"), worded("reclaimPolicy", "Delete", "Retain"), (*validator).provisioner},
+	"storage.v1.StorageClass":     {filled("provisioner"), worded("volumeBindingMode", "Immediate", "WaitForFirstConsumer"), wordedIfAny("reclaimPolicy", "Delete", "Retain"), (*validator).provisioner},
 	"node.v1.RuntimeClass":        {filled("handler"), written(dnsLabel, "handler")},
 	"node.v1.Overhead":            {(*validator).podFixed},
 	"node.v1.Scheduling":          {(*validator).runtimeNodes},
@@ -69,7 +69,7 @@ func (v *validator) subject(s map[string]any, at *place) {
 		if api != "" {
 			v.fail("R070", at.field("apiGroup"), "a ServiceAccount is of the core, which has no name", "Remove apiGroup.")
 		}
-		if textOf(s, "namespace") == "" {
+		if textOf(s, "namespace") == "" && v.key.Kind == "ClusterRoleBinding" {
 			v.fail("R072", at.field("namespace"), "a ServiceAccount is of a namespace", "Add it.")
 		}
 	case "User", "Group":
@@ -99,6 +99,9 @@ func (v *validator) provisioner(m map[string]any, at *place) {
 		v.form(strings.ToLower(name), qualifiedName, at.field("provisioner"))
 	}
 	for i, term := range mappings(listOf(m, "allowedTopologies")) {
+		if term != nil && !given(term, "matchLabelExpressions") {
+			v.fail("R072", at.field("allowedTopologies").item(i), "the term is empty", "Remove it.")
+		}
 		for j, r := range mappings(listOf(term, "matchLabelExpressions")) {
 			at := at.field("allowedTopologies").item(i).field("matchLabelExpressions").item(j)
 			filled("key", "values")(v, r, at)
@@ -132,7 +135,8 @@ func (v *validator) autoscaler(spec map[string]any, at *place) {
 }
 
 func (v *validator) scalable(version, kind string) bool {
-	return strings.Count(version, "/") == 1 || version == "v1" && kind == "ReplicationController"
+	group, _, ok := strings.Cut(version, "/")
+	return ok && group != "" && strings.Count(version, "/") == 1 || version == "v1" && kind == "ReplicationController"
 }
 
 func (v *validator) scalingRules(m map[string]any, at *place) {

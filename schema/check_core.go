@@ -14,6 +14,11 @@ import (
 // mostData is what a ConfigMap or a Secret holds.
 const mostData = 1 << 20
 
+// persistentSources are where a PersistentVolume can be. The first one does not
+// exclude the others.
+var persistentSources = []string{"flexVolume", "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "nfs", "iscsi", "glusterfs", "rbd", "cinder", "cephfs", "flocker", "fc", "azureFile",
+	"vsphereVolume", "quobyte", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos", "csi", "local"}
+
 // coreChecks follow Kubernetes' pkg/apis/core/validation for objects that are
 // no Pods.
 var coreChecks = map[string][]check{
@@ -24,8 +29,7 @@ var coreChecks = map[string][]check{
 	"core.v1.PersistentVolumeClaim": {needed("spec")},
 	"core.v1.PersistentVolume":      {needed("spec")},
 	"core.v1.PersistentVolumeSpec": {needed("accessModes", "capacity"), written(dnsSubdomain, "storageClassName"), worded("volumeMode", "Block", "Filesystem"),
-		exactlyOne("hostPath", "gcePersistentDisk", "awsElasticBlockStore", "nfs", "iscsi", "glusterfs", "rbd", "cinder", "cephfs", "flocker", "fc", "azureFile",
-			"vsphereVolume", "quobyte", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos", "csi", "local", "flexVolume"),
+		mostOne(persistentSources[1:]...),
 		(*validator).persistentVolume},
 	"core.v1.LocalVolumeSource":  {filled("path"), written(noBacksteps, "path")},
 	"core.v1.VolumeNodeAffinity": {needed("required")},
@@ -47,9 +51,6 @@ func (v *validator) wholePod(pod map[string]any, at *place) {
 	at = at.field("spec")
 	if given(spec, "ephemeralContainers") {
 		v.fail("R083", at.field("ephemeralContainers"), "ephemeral containers are added to a running Pod", "Remove them.")
-	}
-	if n, ok := intOf(spec, "terminationGracePeriodSeconds"); ok && n < 0 {
-		v.fail("R073", at.field("terminationGracePeriodSeconds"), fmt.Sprintf("wants at least 0, not %d", n), "")
 	}
 }
 
@@ -128,6 +129,9 @@ func (v *validator) secret(m map[string]any, at *place) {
 }
 
 func (v *validator) persistentVolume(spec map[string]any, at *place) {
+	if !slices.ContainsFunc(persistentSources, func(name string) bool { return has(spec, name) }) {
+		v.fail("R078", at, "none of the fields is set that say where the volume is, such as csi, nfs or hostPath", "Set one of them.")
+	}
 	for i, mode := range texts(spec["accessModes"]) {
 		if mode == "" {
 			v.word(mode, accessModes, at.field("accessModes").item(i))

@@ -16,7 +16,7 @@ var networkChecks = map[string][]check{
 	"core.v1.ServiceSpec": {wordedIfAny("sessionAffinity", "ClientIP", "None"), worded("internalTrafficPolicy", "Cluster", "Local"),
 		worded("trafficDistribution", "PreferClose", "PreferSameZone", "PreferSameNode"), eachWritten(plainAddress, "externalIPs"), eachWritten(network, "loadBalancerSourceRanges"),
 		(*validator).service, (*validator).servicePorts, (*validator).clusterAddresses},
-	"core.v1.ServicePort":    {between(1, 65535, "port"), written(dnsLabel, "name"), portOrName("targetPort"), writtenIfSet(qualifiedName, "appProtocol")},
+	"core.v1.ServicePort":    {between(1, 65535, "port"), most(65535, "nodePort"), written(dnsLabel, "name"), (*validator).targetPort, writtenIfSet(qualifiedName, "appProtocol")},
 	"core.v1.ClientIPConfig": {between(1, 86400, "timeoutSeconds")},
 
 	"networking.v1.Ingress":               {(*validator).ingress},
@@ -70,6 +70,13 @@ func portOrName(name string) check {
 	}
 }
 
+// targetPort is that of the Service itself unless it is set.
+func (v *validator) targetPort(m map[string]any, at *place) {
+	if port := m["targetPort"]; port != "" && port != int64(0) {
+		portOrName("targetPort")(v, m, at)
+	}
+}
+
 // serviceType returns the type of a Service, which is ClusterIP if it is not
 // set.
 func serviceType(spec map[string]any) string {
@@ -84,7 +91,8 @@ func (v *validator) service(spec map[string]any, at *place) {
 	v.labels(mapOf(spec, "selector"), at.field("selector"))
 	only := func(needs string, names ...string) {
 		for _, name := range names {
-			if value, ok := spec[name]; ok && value != "" && value != int64(0) && given(spec, name) {
+			value, pointer := spec[name], name == "loadBalancerClass" || name == "ipFamilyPolicy"
+			if given(spec, name) && (pointer || value != "" && value != int64(0)) {
 				v.fail("R081", at.field(name), fmt.Sprintf("a Service of the type %s cannot have it: it needs %s", kind, needs), "Remove it.")
 			}
 		}
@@ -112,7 +120,7 @@ func (v *validator) service(spec map[string]any, at *place) {
 		v.fail("R073", at.field("healthCheckNodePort"), fmt.Sprintf("wants 1 to 65535, not %d", n), "")
 	}
 	if affinity := textOf(spec, "sessionAffinity"); has(spec, "sessionAffinityConfig") && (affinity == "" || affinity == "None") {
-		v.fail("R081", at.field("sessionAffinityConfig"), "it needs sessionAffinity: ClientIP", "Remove it.")
+		v.warn("R081", at.field("sessionAffinityConfig"), "it needs sessionAffinity: ClientIP, and is dropped", "Remove it.")
 	}
 }
 

@@ -16,7 +16,7 @@ var podChecks = map[string][]check{
 	"core.v1.PodTemplateSpec": {needed("spec"), (*validator).podTemplate},
 	"core.v1.PodSpec": {
 		between(1, 1<<31-1, "activeDeadlineSeconds"),
-		written(dnsLabel, "hostname", "subdomain"), written(dnsSubdomain, "serviceAccountName", "nodeName", "priorityClassName"), writtenIfSet(dnsSubdomain, "runtimeClassName"),
+		written(dnsSubdomain, "serviceAccountName", "nodeName", "priorityClassName"), writtenIfSet(dnsSubdomain, "runtimeClassName"),
 		worded("preemptionPolicy", "PreemptLowerPriority", "Never"),
 		(*validator).podSpec, (*validator).podNetwork, (*validator).podRestarts,
 	},
@@ -154,6 +154,9 @@ func (v *validator) sysctls(security, spec map[string]any, at *place) {
 
 // podNetwork checks what excludes each other in a Pod's namespaces.
 func (v *validator) podNetwork(spec map[string]any, at *place) {
+	if v.key.Kind != "StatefulSet" { // it gives its Pods names of its own
+		written(dnsLabel, "hostname", "subdomain")(v, spec, at)
+	}
 	if users, ok := spec["hostUsers"].(bool); ok && !users {
 		for _, name := range []string{"hostPID", "hostIPC", "hostNetwork"} {
 			if boolOf(spec, name) {

@@ -46,8 +46,8 @@ var volumeChecks = map[string][]check{
 	"core.v1.EphemeralVolumeSource":             {needed("volumeClaimTemplate")},
 	"core.v1.ImageVolumeSource":                 {needed("reference")},
 	"core.v1.PersistentVolumeClaimTemplate":     {(*validator).claimTemplate},
-	"core.v1.TypedLocalObjectReference":         {filled("kind", "name"), (*validator).dataSource},
-	"core.v1.TypedObjectReference":              {filled("kind", "name"), (*validator).dataSource},
+	"core.v1.TypedLocalObjectReference":         {(*validator).dataSource},
+	"core.v1.TypedObjectReference":              {(*validator).dataSource},
 	"core.v1.PersistentVolumeClaimSpec":         {needed("accessModes"), written(dnsSubdomain, "storageClassName", "volumeAttributesClassName"), worded("volumeMode", "Block", "Filesystem"), (*validator).claim},
 }
 
@@ -112,20 +112,30 @@ func (v *validator) claimTemplate(template map[string]any, at *place) {
 		if list, ok := value.([]any); ok && len(list) == 0 && name != "finalizers" && name != "ownerReferences" && name != "managedFields" {
 			continue
 		}
-		if name != "labels" && name != "annotations" && value != "" && value != int64(0) {
+		if name != "labels" && name != "annotations" && value != "" && (name != "generation" || value != int64(0)) {
 			v.fail("R083", at.field("metadata").field(name), "the claim gets its "+name+" when the Pod is made", "Remove it.")
 		}
 	}
 }
 
 // dataSource says what a claim is filled from: of the core only another claim.
+// In a claim that is applied by itself the API server drops what it cannot use.
 func (v *validator) dataSource(ref map[string]any, at *place) {
-	if group := textOf(ref, "apiGroup"); group == "" {
-		if kind := textOf(ref, "kind"); kind != "" && kind != "PersistentVolumeClaim" {
-			v.fail("R070", at.field("kind"), fmt.Sprintf("without apiGroup a claim is filled from a PersistentVolumeClaim, not from a %s", kind), "Add apiGroup, such as snapshot.storage.k8s.io.")
+	severity := SeverityError
+	if v.key.Kind == "PersistentVolumeClaim" && (at.name == "dataSource" || textOf(ref, "namespace") != "") {
+		severity = SeverityWarning
+	}
+	for _, name := range []string{"kind", "name"} {
+		if text, ok := ref[name].(string); !has(ref, name) || ok && text == "" {
+			v.say(severity, "R072", at.field(name), "the field is missing", "Add it.")
 		}
-	} else {
-		v.form(group, dnsSubdomain, at.field("apiGroup"))
+	}
+	group, kind := textOf(ref, "apiGroup"), textOf(ref, "kind")
+	switch {
+	case group == "" && kind != "" && kind != "PersistentVolumeClaim":
+		v.say(severity, "R070", at.field("kind"), fmt.Sprintf("without apiGroup a claim is filled from a PersistentVolumeClaim, not from a %s", kind), "Add apiGroup, such as snapshot.storage.k8s.io.")
+	case group != "" && !dnsSubdomain.good(v.memo, group):
+		v.say(severity, "R060", at.field("apiGroup"), fmt.Sprintf("%q is no API group", group), dnsSubdomain.mend)
 	}
 }
 

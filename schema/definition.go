@@ -26,8 +26,8 @@ type definition struct {
 	keys []listKey
 	// set is a list of scalars without duplicates.
 	set bool
-	// word is the default of a text.
-	word string
+	// word is the default of a text, nil if it has none.
+	word *string
 	// checks are what Kubernetes demands beyond the schema.
 	checks []check
 	// gates are the fields that a feature gate hides, with its name.
@@ -37,8 +37,8 @@ type definition struct {
 // listKey is a field that, with others, identifies an item of a list.
 type listKey struct {
 	name string
-	// word is what an item without the field has, "" if it must have it.
-	word string
+	// word is what an item without the field has, nil if it must have it.
+	word *string
 }
 
 // typeSet is a set of JSON's types.
@@ -108,7 +108,9 @@ func (c *catalog) compile(d *definition, raw map[string]any) {
 		d.types |= typeNames[name]
 	}
 	d.format, _ = raw["format"].(string)
-	d.word, _ = raw["default"].(string)
+	if word, ok := raw["default"].(string); ok {
+		d.word = &word
+	}
 	d.words = texts(raw["enum"])
 	d.required = texts(raw["required"])
 	d.set = raw["x-kubernetes-list-type"] == "set"

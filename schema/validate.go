@@ -72,7 +72,7 @@ func report(o Object, faults []fault) []*Problem {
 	}
 	key := o.Key()
 	problems := make([]*Problem, 0, len(faults))
-	ruled := map[string]bool{}
+	ruled, said := map[string]bool{}, map[string]bool{}
 	for _, f := range faults {
 		if !f.schema {
 			ruled[f.at.String()] = true
@@ -80,9 +80,10 @@ func report(o Object, faults []fault) []*Problem {
 	}
 	for _, f := range faults {
 		p := &Problem{Rule: f.rule, Severity: cmp.Or(f.severity, SeverityError), Object: &key, Field: f.at.String(), Message: f.message, Mend: f.mend}
-		if f.schema && ruled[p.Field] {
+		if f.schema && ruled[p.Field] || said[p.Rule+p.Field+p.Message] || f.schema && said[p.Rule+p.Field] {
 			continue
 		}
+		said[p.Rule+p.Field], said[p.Rule+p.Field+p.Message] = true, true
 		if f.key {
 			p.Origin = o.AtKey(p.Field)
 		} else {

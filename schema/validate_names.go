@@ -20,8 +20,8 @@ func (v *validator) names() {
 		check = content.IsPathSegmentName
 		form = "anything but /, % and the names . and .."
 	case v.key.Group == "policy" && v.key.Kind == "PodDisruptionBudget":
-		check = func(string) []string { return nil } // the one kind whose name nobody checks
-	case v.key.Group == "" && (v.key.Kind == "Namespace" || v.key.Kind == "Service"):
+		check = content.IsPathSegmentName // the one kind whose name the server does not look at
+	case v.key.Group == "" && (v.key.Kind == "Namespace" || v.key.Kind == "Service"), v.key.Group == "apps" && v.key.Kind == "StatefulSet":
 		check = validation.IsDNS1123Label
 		form = "at most 63 lower-case letters, digits and -, a letter or digit first and last"
 	}

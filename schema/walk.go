@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +81,8 @@ func (v *validator) list(list []any, d *definition, at *place) {
 		}
 	}
 	switch {
+	case len(d.keys) > 0:
+		v.keyed(list, d, at)
 	case len(list) < 2:
 	case d.set:
 		first := make(map[any]int, len(list))
@@ -93,8 +96,6 @@ func (v *validator) list(list []any, d *definition, at *place) {
 			}
 			first[item] = i
 		}
-	case len(d.keys) > 0:
-		v.keyed(list, d, at)
 	}
 }
 
@@ -107,11 +108,15 @@ func (v *validator) keyed(list []any, d *definition, at *place) {
 		if !ok {
 			continue
 		}
+		if !slices.ContainsFunc(d.keys, func(key listKey) bool { return key.word != nil || has(m, key.name) }) {
+			v.breach("R072", at.item(i).field(d.keys[0].name), "the field is missing, by which the items of the list are told apart", "Add it.")
+			continue
+		}
 		id, words := "", ""
 		for _, key := range d.keys {
 			value, given := m[key.name]
-			if !given {
-				value, given = key.word, key.word != ""
+			if !given && key.word != nil {
+				value, given = *key.word, true
 			}
 			if !given {
 				words = ""
@@ -145,6 +150,10 @@ func (v *validator) text(text string, d *definition, at *place) {
 	case "byte":
 		if _, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\r", "", "\n", "").Replace(text)); err != nil {
 			v.breach("R073", at, "the value is no base64", "Encode it, or use stringData where the kind has it.")
+		}
+	case "micro-time":
+		if _, err := time.Parse("2006-01-02T15:04:05.000000Z07:00", text); err != nil {
+			v.breach("R073", at, fmt.Sprintf("%q is no time with microseconds", text), "Write it as 2026-12-01T08:00:00.000000Z.")
 		}
 	case "date-time":
 		if _, err := time.Parse(time.RFC3339, text); err != nil {

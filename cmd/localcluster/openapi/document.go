@@ -45,6 +45,13 @@ func document() ([]byte, error) {
 		}
 		definitions[name] = raw
 	}
+	for name := range generated {
+		raw, err := plain(generated[name].Schema)
+		if err != nil {
+			return nil, err
+		}
+		findListKeys(raw)
+	}
 	open := slices.Sorted(maps.Keys(definitions))
 	for _, kind := range open {
 		// What only the server writes never reaches the validation.
@@ -130,6 +137,27 @@ var keep = []string{
 	"x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string",
 }
 
+// listKeys are the names of fields that tell the items of lists apart.
+var listKeys = map[string]bool{}
+
+// findListKeys notes the keys of the lists in v.
+func findListKeys(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		names, _ := v["x-kubernetes-list-map-keys"].([]any)
+		for _, name := range names {
+			listKeys[name.(string)] = true
+		}
+		for _, below := range v {
+			findListKeys(below)
+		}
+	case []any:
+		for _, below := range v {
+			findListKeys(below)
+		}
+	}
+}
+
 // reduce returns a schema with what validation needs, and nothing more.
 func reduce(v any) any {
 	switch v := v.(type) {
@@ -144,6 +172,11 @@ func reduce(v any) any {
 				reduced := map[string]any{}
 				for field, s := range properties {
 					reduced[field] = reduce(s)
+					// The default of a field counts where it is the key of a list,
+					// as a port's protocol is.
+					if word, ok := s.(map[string]any)["default"].(string); ok && listKeys[field] {
+						reduced[field].(map[string]any)["default"] = word
+					}
 				}
 				out[name] = reduced
 				continue
@@ -152,10 +185,6 @@ func reduce(v any) any {
 		}
 		if kind, ok := v["x-kubernetes-list-type"].(string); ok && kind == "set" {
 			out["x-kubernetes-list-type"] = kind
-		}
-		// The default of a field may be the key of a list, as a port's protocol is.
-		if word, ok := v["default"].(string); ok && word != "" {
-			out["default"] = word
 		}
 		return out
 	case []any:
@@ -182,6 +211,8 @@ func close(name string, s map[string]any) {
 	switch {
 	case name == "io.k8s.apimachinery.pkg.api.resource.Quantity":
 		s["format"] = "quantity"
+	case name == "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime":
+		s["format"] = "micro-time"
 	case s["type"] != "object" || hasFree || slices.Contains(free, name) || s["x-kubernetes-preserve-unknown-fields"] == true:
 	default:
 		s["additionalProperties"] = false
