@@ -116,6 +116,9 @@ func exactlyOne(names ...string) check {
 // mostOne refuses more than one of the fields.
 func mostOne(names ...string) check {
 	return func(v *validator, m map[string]any, at *place) {
+		if len(m) < 2 {
+			return
+		}
 		first := ""
 		for _, name := range names {
 			switch {

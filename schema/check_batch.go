@@ -80,7 +80,7 @@ func (v *validator) job(job map[string]any, at *place) {
 	}
 	host := v.key.Name + "-" + strconv.FormatInt(completions-1, 10)
 	if completions > 0 && len(validation.IsDNS1123Subdomain(v.key.Name)) == 0 && !v.memo.label(host) {
-		v.fail("R062", (*place)(nil).fields("metadata", "name"), fmt.Sprintf("the last Pod of the Indexed Job would have the host name %q, which is none", host),
+		v.fail("R062", v.root.fields("metadata", "name"), fmt.Sprintf("the last Pod of the Indexed Job would have the host name %q, which is none", host),
 			"Use a shorter name without dots: it and the index have at most 63 letters.")
 	}
 }

@@ -14,10 +14,15 @@ type memo struct {
 	names       map[string]bool
 	labels      map[string]bool
 	environment map[string]bool
+	schedules   map[string]verdict
+	zones       map[string]string
 }
 
+// verdict is what there is to say about a schedule; an empty rule is nothing.
+type verdict struct{ rule, message, mend string }
+
 func newMemo() *memo {
-	return &memo{quantities: map[string]*resource.Quantity{}, values: map[string]bool{}, names: map[string]bool{}, labels: map[string]bool{}, environment: map[string]bool{}}
+	return &memo{quantities: map[string]*resource.Quantity{}, values: map[string]bool{}, names: map[string]bool{}, labels: map[string]bool{}, environment: map[string]bool{}, schedules: map[string]verdict{}, zones: map[string]string{}}
 }
 
 // quantity returns what a text stands for, nil if it is no quantity.
@@ -38,6 +43,26 @@ func (m *memo) labelValue(text string) bool {
 
 func (m *memo) qualifiedName(text string) bool {
 	return remembered(m.names, text, validation.IsQualifiedName)
+}
+
+func (m *memo) schedule(text string) verdict {
+	known, ok := m.schedules[text]
+	if !ok {
+		known.rule, known.message, known.mend = checkSchedule(text)
+		m.schedules[text] = known
+	}
+	return known
+}
+
+// zone returns what is wrong with a time zone, "" if nothing is: to look one up
+// is to read a file.
+func (m *memo) zone(name string) string {
+	known, ok := m.zones[name]
+	if !ok {
+		known = checkZone(name)
+		m.zones[name] = known
+	}
+	return known
 }
 
 // label reports whether text is a name of the form of DNS labels (RFC 1123).

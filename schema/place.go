@@ -6,26 +6,74 @@ import (
 	"strings"
 )
 
-// place is where in an object a value stands. It is built while the object is
-// walked and written out only when there is something to say.
+// place is where in an object a value stands. It is made for every value that
+// is looked at and written out only when there is something to say, so it comes
+// from an arena.
 type place struct {
 	parent *place
+	arena  *arena
 	// name is a field, or with free a key that the user chose.
 	name  string
 	free  bool
 	index int
 }
 
-// field returns the path of a field of the object at p, which may be nil.
-func (p *place) field(name string) *place { return &place{parent: p, name: name} }
+// arena hands out places, and all of them anew once an object is done that had
+// no fault. It belongs to one goroutine.
+type arena struct {
+	root place
+	slab []place
+	used int
+}
 
-// key returns the path of a key that the user chose, such as a label's.
-func (p *place) key(name string) *place { return &place{parent: p, name: name, free: true} }
+const slabPlaces = 512
 
-// item returns the path of an item of the list at p.
-func (p *place) item(index int) *place { return &place{parent: p, index: index} }
+func newArena() *arena {
+	a := &arena{slab: make([]place, slabPlaces)}
+	a.root.arena = a
+	return a
+}
 
-// fields returns the path of a field inside others.
+// reset takes back what was handed out; keep says that some of it is in use.
+func (a *arena) reset(keep bool) {
+	if keep {
+		a.slab = make([]place, slabPlaces)
+	}
+	a.used = 0
+}
+
+func (a *arena) next(parent *place) *place {
+	if a.used == len(a.slab) {
+		a.slab, a.used = make([]place, slabPlaces), 0
+	}
+	p := &a.slab[a.used]
+	a.used++
+	p.parent, p.arena = parent, a
+	return p
+}
+
+// field returns the place of a field of the object at p.
+func (p *place) field(name string) *place {
+	next := p.arena.next(p)
+	next.name, next.free = name, false
+	return next
+}
+
+// key returns the place of a key that the user chose, such as a label's.
+func (p *place) key(name string) *place {
+	next := p.arena.next(p)
+	next.name, next.free = name, true
+	return next
+}
+
+// item returns the place of an item of the list at p.
+func (p *place) item(index int) *place {
+	next := p.arena.next(p)
+	next.name, next.free, next.index = "", false, index
+	return next
+}
+
+// fields returns the place of a field inside others.
 func (p *place) fields(names ...string) *place {
 	for _, name := range names {
 		p = p.field(name)
@@ -37,7 +85,7 @@ func (p *place) fields(names ...string) *place {
 // it: spec.containers[0].image, metadata.labels[app.kubernetes.io/name].
 func (p *place) String() string {
 	var steps []*place
-	for ; p != nil; p = p.parent {
+	for ; p.parent != nil; p = p.parent {
 		steps = append(steps, p)
 	}
 	var b strings.Builder

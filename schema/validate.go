@@ -17,11 +17,12 @@ import (
 func Validate(objects []Object) []*Problem {
 	faults := make([][]fault, len(objects))
 	check := func(from, to int) {
-		memo := newMemo()
+		memo, places := newMemo(), newArena()
 		for i := from; i < to; i++ {
-			v := validator{object: objects[i], key: objects[i].Key(), memo: memo}
+			v := validator{object: objects[i], key: objects[i].Key(), memo: memo, root: &places.root}
 			v.run()
 			faults[i] = v.faults
+			places.reset(len(v.faults) > 0)
 		}
 	}
 	inParts(len(objects), check)
@@ -106,6 +107,8 @@ type validator struct {
 	object Object
 	key    Key
 	memo   *memo
+	// root is the place of the object itself.
+	root   *place
 	faults []fault
 	// claimed are the volumes that a StatefulSet adds to those of its Pods.
 	claimed []volume
@@ -136,11 +139,11 @@ func (v *validator) warn(rule string, at *place, message, mend string) {
 
 func (v *validator) run() {
 	v.names()
-	v.metadata(v.object.Object, nil)
+	v.metadata(v.object.Object, v.root)
 	apiVersion := v.object.GetAPIVersion()
 	if d := kubernetes().kind(apiVersion, v.key.Kind); d != nil {
 		v.claimed = claimedVolumes(v.key, v.object.Object)
-		v.value(v.object.Object, d, nil)
+		v.value(v.object.Object, d, v.root)
 		return
 	}
 	v.unserved(apiVersion)

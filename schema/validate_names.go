@@ -12,7 +12,7 @@ import (
 // names checks metadata.name and metadata.namespace by the rule of the kind.
 func (v *validator) names() {
 	name := v.key.Name
-	at := (*place)(nil).fields("metadata", "name")
+	at := v.root.fields("metadata", "name")
 	check := validation.IsDNS1123Subdomain
 	form := "lower-case letters, digits, - and ., a letter or digit first and last"
 	switch {
@@ -33,7 +33,7 @@ func (v *validator) names() {
 		v.fail("R060", at, message, "Use "+form+".")
 	}
 	if ns := v.key.Namespace; ns != "" && len(validation.IsDNS1123Label(ns)) > 0 {
-		v.fail("R060", (*place)(nil).fields("metadata", "namespace"), fmt.Sprintf("%q is no name of a namespace", ns), "Use at most 63 lower-case letters, digits and -.")
+		v.fail("R060", v.root.fields("metadata", "namespace"), fmt.Sprintf("%q is no name of a namespace", ns), "Use at most 63 lower-case letters, digits and -.")
 	}
 	switch {
 	case v.key.IsCronJob() && len(name) > 52:
@@ -83,7 +83,7 @@ func (v *validator) unserved(apiVersion string) {
 	if !known.own(v.key.Group) {
 		return
 	}
-	at := (*place)(nil).field("apiVersion")
+	at := v.root.field("apiVersion")
 	if served := known.served[groupKind{v.key.Group, v.key.Kind}]; len(served) > 0 {
 		v.fail("R075", at, fmt.Sprintf("Kubernetes %s does not serve %s in %s", known.version, v.key.Kind, apiVersion), "Write apiVersion: "+strings.Join(served, " or ")+"; the fields may differ.")
 		return

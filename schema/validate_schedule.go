@@ -11,12 +11,12 @@ import (
 // schedule checks the schedule and the time zone of a CronJob's spec.
 func (v *validator) schedule(spec map[string]any, at *place) {
 	if text, isText := spec["schedule"].(string); isText {
-		if rule, message, mend := checkSchedule(text); rule != "" {
-			v.fail(rule, at.field("schedule"), message, mend)
+		if bad := v.memo.schedule(text); bad.rule != "" {
+			v.fail(bad.rule, at.field("schedule"), bad.message, bad.mend)
 		}
 	}
 	if zone, isText := spec["timeZone"].(string); isText {
-		if message := checkZone(zone); message != "" {
+		if message := v.memo.zone(zone); message != "" {
 			v.fail("R067", at.field("timeZone"), message, "Use a name of the IANA database, such as Europe/Berlin or Etc/UTC.")
 		}
 	}

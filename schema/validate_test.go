@@ -69,7 +69,7 @@ spec:
       - {name: c, image: busybox}
 `
 
-func object(t *testing.T, text string) Object {
+func object(t testing.TB, text string) Object {
 	t.Helper()
 	documents, err := ReadDocuments("job.yaml", []byte(text), DocumentLimits{})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,7 +99,7 @@ func (v *validator) list(list []any, d *definition, at *place) {
 }
 
 // keyed refuses items of one identity: server-side apply could not tell them
-// apart. Items without a key are told of as lacking a field.
+// apart. Items that lack a part of it are told of as lacking a field.
 func (v *validator) keyed(list []any, d *definition, at *place) {
 	first := make(map[string]int, len(list))
 	for i, item := range list {
@@ -108,33 +107,40 @@ func (v *validator) keyed(list []any, d *definition, at *place) {
 		if !ok {
 			continue
 		}
-		if !slices.ContainsFunc(d.keys, func(key listKey) bool { return key.word != nil || has(m, key.name) }) {
+		id, whole, any := d.identity(m)
+		switch other, twice := first[id]; {
+		case !any:
 			v.breach("R072", at.item(i).field(d.keys[0].name), "the field is missing, by which the items of the list are told apart", "Add it.")
-			continue
-		}
-		id, words := "", ""
-		for _, key := range d.keys {
-			value, given := m[key.name]
-			if !given && key.word != nil {
-				value, given = *key.word, true
-			}
-			if !given {
-				words = ""
-				break
-			}
-			id += fmt.Sprintf("%T %v\x00", value, value)
-			words += fmt.Sprintf(", %s %v", key.name, value)
-		}
-		if words == "" {
-			continue
-		}
-		if other, twice := first[id]; twice {
-			v.breach("R077", at.item(i).field(d.keys[0].name), fmt.Sprintf("two items of the list have the same identity (%s), the first is item %d", words[2:], other+1),
+		case !whole:
+		case twice:
+			v.breach("R077", at.item(i).field(d.keys[0].name), fmt.Sprintf("two items of the list have the same identity (%s), the first is item %d", strings.TrimSuffix(id, ", "), other+1),
 				"Rename or remove one of them.")
-			continue
+		default:
+			first[id] = i
 		}
-		first[id] = i
 	}
+}
+
+// identity returns the words that tell an item of a list apart, whether all of
+// its keys are known, and whether any is.
+func (d *definition) identity(m map[string]any) (id string, whole, any bool) {
+	whole = true
+	for _, key := range d.keys {
+		value, given := m[key.name]
+		if !given && key.word != nil {
+			value, given = *key.word, true
+		}
+		any, whole = any || given, whole && given
+		switch value := value.(type) {
+		case string:
+			id += key.name + " " + value + ", "
+		case int64:
+			id += key.name + " " + strconv.FormatInt(value, 10) + ", "
+		default:
+			whole = false // it has a wrong type, of which the user is told
+		}
+	}
+	return id, whole, any
 }
 
 func (v *validator) text(text string, d *definition, at *place) {
