@@ -5,14 +5,34 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // A check is what the API server demands of a value of one type beyond its
 // schema. It runs wherever a value of the type stands: a container's checks in
 // Pods, Jobs, CronJobs and Deployments alike.
-type check func(v *validator, m map[string]any, at *place)
+type check struct {
+	// whole is about the object.
+	whole func(v *validator, m map[string]any, at *place)
+	// value is about each of the fields that is there: the walk comes by them
+	// anyway, and need not look for them.
+	fields []string
+	value  func(v *validator, value any, at *place)
+}
+
+// whole returns the check of an object.
+func whole(f func(v *validator, m map[string]any, at *place)) check { return check{whole: f} }
+
+// on applies c to an object at once.
+func (c check) on(v *validator, m map[string]any, at *place) {
+	if c.whole != nil {
+		c.whole(v, m, at)
+	}
+	for _, name := range c.fields {
+		if value, ok := m[name]; ok {
+			c.value(v, value, at.field(name))
+		}
+	}
+}
 
 // checks are all of them, by the type's name in the OpenAPI without the prefix
 // that all names have.
@@ -29,7 +49,7 @@ func merged(tables ...map[string][]check) map[string][]check {
 // shortName returns the name of a type as the tables have it, such as
 // core.v1.Container.
 func shortName(name string) string {
-	for _, prefix := range []string{"io.k8s.api.", "io.k8s.apimachinery.pkg.apis.", "io.k8s.apiextensions-apiserver.pkg.apis.", "io.k8s.kube-aggregator.pkg.apis."} {
+	for _, prefix := range []string{"io.k8s.api.", "io.k8s.apimachinery.pkg.apis."} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
 			return rest
 		}
@@ -37,85 +57,98 @@ func shortName(name string) string {
 	return name
 }
 
-// filled demands that fields, which the schema requires to be there, are not
-// empty: a text or a list.
+// filled demands that fields are not empty if they are there: a text or a list.
 func filled(names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			switch value := m[name].(type) {
-			case string:
-				if value == "" {
-					v.fail("R072", at.field(name), "the field is empty", "Fill it in; the API server refuses the object without it.")
-				}
-			case []any:
-				if len(value) == 0 {
-					v.fail("R072", at.field(name), "the list is empty", "Add an item; the API server refuses the object without one.")
-				}
+	return check{fields: names, value: func(v *validator, value any, at *place) {
+		switch value := value.(type) {
+		case string:
+			if value == "" {
+				v.fail("R072", at, "the field is empty", "Fill it in; the API server refuses the object without it.")
+			}
+		case []any:
+			if len(value) == 0 {
+				v.fail("R072", at, "the list is empty", "Add an item; the API server refuses the object without one.")
 			}
 		}
-	}
+	}}
 }
 
 // needed demands fields that the schema does not require.
 func needed(names ...string) check {
-	empty := filled(names...)
-	return func(v *validator, m map[string]any, at *place) {
+	c := filled(names...)
+	c.whole = func(v *validator, m map[string]any, at *place) {
 		for _, name := range names {
 			if !has(m, name) {
 				v.fail("R072", at.field(name), "the field is missing", "Add it; the API server refuses the object without it.")
 			}
 		}
-		empty(v, m, at)
 	}
+	return c
+}
+
+// number checks integers.
+func number(names []string, f func(v *validator, n int64, at *place)) check {
+	return check{fields: names, value: func(v *validator, value any, at *place) {
+		if n, ok := value.(int64); ok {
+			f(v, n, at)
+		}
+	}}
 }
 
 // least demands integers of at least n.
 func least(n int64, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			if got, ok := intOf(m, name); ok && got < n {
-				v.fail("R073", at.field(name), fmt.Sprintf("wants at least %d, not %d", n, got), "")
-			}
+	return number(names, func(v *validator, got int64, at *place) {
+		if got < n {
+			v.fail("R073", at, fmt.Sprintf("wants at least %d, not %d", n, got), "")
 		}
-	}
+	})
 }
 
 // most demands integers of at most n.
 func most(n int64, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			if got, ok := intOf(m, name); ok && got > n {
-				v.fail("R073", at.field(name), fmt.Sprintf("wants at most %d, not %d", n, got), "")
-			}
+	return number(names, func(v *validator, got int64, at *place) {
+		if got > n {
+			v.fail("R073", at, fmt.Sprintf("wants at most %d, not %d", n, got), "")
 		}
-	}
+	})
 }
 
 // between demands integers from one bound to the other.
 func between(from, to int64, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			if got, ok := intOf(m, name); ok && (got < from || got > to) {
-				v.fail("R073", at.field(name), fmt.Sprintf("wants %d to %d, not %d", from, to, got), "")
+	return number(names, func(v *validator, got int64, at *place) { v.between(got, from, to, at) })
+}
+
+func (v *validator) between(got, from, to int64, at *place) {
+	if got < from || got > to {
+		v.fail("R073", at, fmt.Sprintf("wants %d to %d, not %d", from, to, got), "")
+	}
+}
+
+// eachBetween is between for the items of lists.
+func eachBetween(from, to int64, names ...string) check {
+	return check{fields: names, value: func(v *validator, value any, at *place) {
+		for i, item := range asList(value) {
+			if got, ok := item.(int64); ok {
+				v.between(got, from, to, at.item(i))
 			}
 		}
-	}
+	}}
 }
 
 // exactlyOne demands one of the fields and refuses more than one.
 func exactlyOne(names ...string) check {
 	excluded := mostOne(names...)
-	return func(v *validator, m map[string]any, at *place) {
+	return whole(func(v *validator, m map[string]any, at *place) {
 		if !slices.ContainsFunc(names, func(name string) bool { return given(m, name) }) {
 			v.fail("R078", at, "none of the fields is set of which one is needed: "+strings.Join(names, ", "), "Set one of them.")
 		}
-		excluded(v, m, at)
-	}
+		excluded.whole(v, m, at)
+	})
 }
 
 // mostOne refuses more than one of the fields.
 func mostOne(names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
+	return whole(func(v *validator, m map[string]any, at *place) {
 		if len(m) < 2 {
 			return
 		}
@@ -129,111 +162,35 @@ func mostOne(names ...string) check {
 				v.fail("R078", at.field(name), fmt.Sprintf("%s excludes %s", first, name), "Remove one of the two.")
 			}
 		}
-	}
-}
-
-// form is how a text must be written, and the rule that it breaks otherwise.
-type form struct {
-	rule string
-	good func(m *memo, text string) bool
-	what string
-	mend string
-}
-
-func formOf(rule string, check func(string) []string, what, mend string) form {
-	return form{rule, func(_ *memo, text string) bool { return len(check(text)) == 0 }, what, mend}
-}
-
-var (
-	dnsLabel      = form{"R060", (*memo).label, "name", "Use at most 63 lower-case letters, digits and -, a letter or digit first and last."}
-	dnsSubdomain  = formOf("R060", validation.IsDNS1123Subdomain, "name", "Use lower-case letters, digits, - and ., a letter or digit first and last.")
-	portName      = formOf("R060", validation.IsValidPortName, "name of a port", "Use at most 15 lower-case letters, digits and -, with a letter among them.")
-	variableName  = form{"R060", (*memo).variable, "name of a variable", "Use printable characters other than =."}
-	qualifiedName = form{"R063", (*memo).qualifiedName, "key", "Write name or example.com/name, the name of at most 63 letters, digits, -, _ and . ."}
-	labelValue    = form{"R063", (*memo).labelValue, "value of a label", "Use at most 63 letters, digits, -, _ and ., a letter or digit first and last."}
-	dataKey       = formOf("R079", validation.IsConfigMapKey, "key of data", "Use letters, digits, -, _ and . only.")
-)
-
-// written demands that texts, unless they are empty, have a form.
-func written(f form, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			v.form(textOf(m, name), f, at.field(name))
-		}
-	}
-}
-
-// writtenIfSet demands a form of texts that are there, the empty one included.
-func writtenIfSet(f form, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			if text, ok := m[name].(string); ok && (text == "" || !f.good(v.memo, text)) {
-				v.fail(f.rule, at.field(name), fmt.Sprintf("%q is no %s that Kubernetes takes", text, f.what), f.mend)
-			}
-		}
-	}
-}
-
-// form checks one text unless it is empty.
-func (v *validator) form(text string, f form, at *place) {
-	if text != "" && !f.good(v.memo, text) {
-		v.fail(f.rule, at, fmt.Sprintf("%q is no %s that Kubernetes takes", text, f.what), f.mend)
-	}
-}
-
-// eachWritten demands that the texts of lists have a form.
-func eachWritten(f form, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			for i, item := range listOf(m, name) {
-				if text, ok := item.(string); ok {
-					if text == "" {
-						text = " " // a form is of what is there, and an item is
-					}
-					v.form(text, f, at.field(name).item(i))
-				}
-			}
-		}
-	}
+	})
 }
 
 // mostItems bounds lists.
 func mostItems(n int, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			if got := len(listOf(m, name)); got > n {
-				v.fail("R073", at.field(name), fmt.Sprintf("the list has %d items; at most %d are allowed", got, n), "Shorten it.")
-			}
+	return check{fields: names, value: func(v *validator, value any, at *place) {
+		if got := len(asList(value)); got > n {
+			v.fail("R073", at, fmt.Sprintf("the list has %d items; at most %d are allowed", got, n), "Shorten it.")
 		}
-	}
+	}}
 }
 
-// notAlone refuses a field without another one.
-func notAlone(name, other string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		if given(m, name) && !given(m, other) {
-			v.fail("R081", at.field(name), fmt.Sprintf("%s needs %s", name, other), "Add it, or remove "+name+".")
-		}
-	}
-}
-
-// worded demands that texts are one of words; unlike what the schema lists, the
+// worded demands that a text is one of words; unlike what the schema lists, the
 // empty text is none of them.
 func worded(name string, words ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		if text, ok := m[name].(string); ok {
-			v.word(text, words, at.field(name))
+	return check{fields: []string{name}, value: func(v *validator, value any, at *place) {
+		if text, ok := value.(string); ok {
+			v.word(text, words, at)
 		}
-	}
+	}}
 }
 
-// wordedIfAny is worded for texts whose empty value stands for a default.
+// wordedIfAny is worded for a text whose empty value stands for a default.
 func wordedIfAny(name string, words ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		if text := textOf(m, name); text != "" {
-			v.word(text, words, at.field(name))
+	return check{fields: []string{name}, value: func(v *validator, value any, at *place) {
+		if text, _ := value.(string); text != "" {
+			v.word(text, words, at)
 		}
-	}
+	}}
 }
 
 // gates are the fields that the API server drops without a word unless a
@@ -242,7 +199,7 @@ var gates = map[string]map[string]string{
 	"batch.v1.JobSpec":      {"scheduling": "WorkloadWithJob"},
 	"core.v1.PodSpec":       {"evictionResponders": "EvictionRequestAPI"},
 	"core.v1.Lifecycle":     {"stopSignal": "ContainerStopSignals"},
-	"core.v1.HTTPGetAction": {"protocol": "ProbeHTTP2"},
+	"core.v1.HTTPGetAction": {"protocol": "H2CContainerProbe"},
 }
 
 // unchecked are fields that the schema calls required and the API server does
@@ -270,17 +227,4 @@ func (v *validator) missing(what, name string, known []string, at *place) {
 		mend = "There are: " + strings.Join(known, ", ") + "."
 	}
 	v.fail("R080", at, message, mend)
-}
-
-// eachBetween demands integers of lists from one bound to the other.
-func eachBetween(from, to int64, names ...string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		for _, name := range names {
-			for i, item := range listOf(m, name) {
-				if got, ok := item.(int64); ok && (got < from || got > to) {
-					v.fail("R073", at.field(name).item(i), fmt.Sprintf("wants %d to %d, not %d", from, to, got), "")
-				}
-			}
-		}
-	}
 }

@@ -15,20 +15,20 @@ var appsChecks = map[string][]check{
 	"apps.v1.DaemonSet":   {needed("spec")},
 	"apps.v1.ReplicaSet":  {needed("spec")},
 	"apps.v1.DeploymentSpec": {least(0, "replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"),
-		(*validator).controlled, (*validator).deployment},
-	"apps.v1.DeploymentStrategy":      {(*validator).rolling},
+		whole((*validator).controlled), whole((*validator).deployment)},
+	"apps.v1.DeploymentStrategy":      {whole((*validator).rolling)},
 	"apps.v1.RollingUpdateDeployment": {share("maxSurge", 0), share("maxUnavailable", 100), oneMoves("25%")},
 	"apps.v1.StatefulSetSpec": {least(0, "replicas", "minReadySeconds"), wordedIfAny("podManagementPolicy", "OrderedReady", "Parallel"),
-		written(dnsLabel, "serviceName"), (*validator).controlled},
+		written(dnsLabel, "serviceName"), whole((*validator).controlled)},
 	"apps.v1.StatefulSetOrdinals":                             {least(0, "start")},
-	"apps.v1.StatefulSetUpdateStrategy":                       {(*validator).rolling},
-	"apps.v1.RollingUpdateStatefulSetStrategy":                {least(0, "partition"), share("maxUnavailable", 100), (*validator).someUnavailable},
+	"apps.v1.StatefulSetUpdateStrategy":                       {whole((*validator).rolling)},
+	"apps.v1.RollingUpdateStatefulSetStrategy":                {least(0, "partition"), share("maxUnavailable", 100), whole((*validator).someUnavailable)},
 	"apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {wordedIfAny("whenDeleted", "Retain", "Delete"), wordedIfAny("whenScaled", "Retain", "Delete")},
-	"apps.v1.DaemonSetSpec":                                   {least(0, "minReadySeconds", "revisionHistoryLimit"), (*validator).controlled},
-	"apps.v1.DaemonSetUpdateStrategy":                         {(*validator).rolling},
-	"apps.v1.RollingUpdateDaemonSet":                          {share("maxSurge", 100), share("maxUnavailable", 100), (*validator).oneOfSurge},
-	"apps.v1.ReplicaSetSpec":                                  {least(0, "replicas", "minReadySeconds"), (*validator).controlled},
-	"core.v1.ReplicationControllerSpec":                       {least(0, "replicas", "minReadySeconds"), (*validator).replicationController},
+	"apps.v1.DaemonSetSpec":                                   {least(0, "minReadySeconds", "revisionHistoryLimit"), whole((*validator).controlled)},
+	"apps.v1.DaemonSetUpdateStrategy":                         {whole((*validator).rolling)},
+	"apps.v1.RollingUpdateDaemonSet":                          {share("maxSurge", 100), share("maxUnavailable", 100), whole((*validator).oneOfSurge)},
+	"apps.v1.ReplicaSetSpec":                                  {least(0, "replicas", "minReadySeconds"), whole((*validator).controlled)},
+	"core.v1.ReplicationControllerSpec":                       {least(0, "replicas", "minReadySeconds"), whole((*validator).replicationController)},
 	"core.v1.ReplicationController":                           {needed("spec")},
 	"core.v1.PodTemplate":                                     {needed("template")},
 }
@@ -91,22 +91,22 @@ func (v *validator) rolling(strategy map[string]any, at *place) {
 // share checks a number of Pods or a percentage; most bounds the latter unless
 // it is zero.
 func share(name string, most int) check {
-	return func(v *validator, m map[string]any, at *place) {
-		switch value := m[name].(type) {
+	return check{fields: []string{name}, value: func(v *validator, value any, at *place) {
+		switch value := value.(type) {
 		case int64:
 			if value < 0 {
-				v.fail("R073", at.field(name), fmt.Sprintf("wants at least 0, not %d", value), "")
+				v.fail("R073", at, fmt.Sprintf("wants at least 0, not %d", value), "")
 			}
 		case string:
 			percent, ok := percentage(value)
 			switch {
 			case !ok:
-				v.fail("R079", at.field(name), fmt.Sprintf("%q is neither a number nor a percentage", value), "Write 1 or 25%.")
+				v.fail("R079", at, fmt.Sprintf("%q is neither a number nor a percentage", value), "Write 1 or 25%.")
 			case most > 0 && percent > most:
-				v.fail("R073", at.field(name), fmt.Sprintf("wants at most %d%%, not %s", most, value), "")
+				v.fail("R073", at, fmt.Sprintf("wants at most %d%%, not %s", most, value), "")
 			}
 		}
-	}
+	}}
 }
 
 func percentage(text string) (int, bool) {
@@ -136,11 +136,11 @@ func none(m map[string]any, name string, absent any) bool {
 
 // oneMoves demands that a Deployment may have a Pod more or one less.
 func oneMoves(absent string) check {
-	return func(v *validator, m map[string]any, at *place) {
+	return whole(func(v *validator, m map[string]any, at *place) {
 		if none(m, "maxSurge", absent) && none(m, "maxUnavailable", absent) {
 			v.fail("R081", at.field("maxUnavailable"), "with neither a Pod more nor one less no update can begin", "Raise maxSurge or maxUnavailable.")
 		}
-	}
+	})
 }
 
 func (v *validator) oneOfSurge(m map[string]any, at *place) {

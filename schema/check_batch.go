@@ -12,16 +12,16 @@ import (
 // batchChecks follow ValidateJobCreate and ValidateCronJobCreate of Kubernetes'
 // pkg/apis/batch/validation.
 var batchChecks = map[string][]check{
-	"batch.v1.Job":             {needed("spec"), (*validator).job},
+	"batch.v1.Job":             {needed("spec"), whole((*validator).job)},
 	"batch.v1.CronJob":         {needed("spec")},
-	"batch.v1.CronJobSpec":     {least(0, "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "startingDeadlineSeconds"), (*validator).cronJobSpec},
-	"batch.v1.JobTemplateSpec": {needed("spec"), (*validator).jobTemplate},
+	"batch.v1.CronJobSpec":     {least(0, "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "startingDeadlineSeconds"), whole((*validator).cronJobSpec)},
+	"batch.v1.JobTemplateSpec": {needed("spec"), whole((*validator).jobTemplate)},
 	"batch.v1.JobSpec": {least(0, "parallelism", "completions", "backoffLimit", "backoffLimitPerIndex", "maxFailedIndexes", "ttlSecondsAfterFinished", "activeDeadlineSeconds"),
-		worded("completionMode", "Indexed", "NonIndexed"), worded("podReplacementPolicy", "TerminatingOrFailed", "Failed"), (*validator).jobSpec},
+		worded("completionMode", "Indexed", "NonIndexed"), worded("podReplacementPolicy", "TerminatingOrFailed", "Failed"), whole((*validator).jobSpec)},
 	"batch.v1.PodFailurePolicy":                       {mostItems(20, "rules")},
 	"batch.v1.PodFailurePolicyRule":                   {filled("action"), exactlyOne("onExitCodes", "onPodConditions"), mostItems(20, "onPodConditions")},
 	"batch.v1.PodFailurePolicyOnPodConditionsPattern": {filled("type"), written(qualifiedName, "type"), wordedIfAny("status", "True", "False", "Unknown")},
-	"batch.v1.PodFailurePolicyOnExitCodesRequirement": {filled("operator", "values"), mostItems(255, "values"), (*validator).exitCodes},
+	"batch.v1.PodFailurePolicyOnExitCodesRequirement": {filled("operator", "values"), mostItems(255, "values"), whole((*validator).exitCodes)},
 	"batch.v1.SuccessPolicy":                          {filled("rules"), mostItems(20, "rules")},
 }
 

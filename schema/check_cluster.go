@@ -4,39 +4,35 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/api/validate/content"
 )
 
 // clusterChecks follow Kubernetes' validation of RBAC, policies, autoscaling,
 // classes and leases.
 var clusterChecks = map[string][]check{
-	"rbac.v1.PolicyRule":      {filled("verbs"), (*validator).policyRule},
+	"rbac.v1.PolicyRule":      {filled("verbs"), whole((*validator).policyRule)},
 	"rbac.v1.AggregationRule": {needed("clusterRoleSelectors")},
-	"rbac.v1.RoleRef":         {filled("kind", "name"), wordedIfAny("apiGroup", "rbac.authorization.k8s.io"), written(pathSegment, "name"), (*validator).roleRef},
-	"rbac.v1.Subject":         {filled("kind", "name"), (*validator).subject},
+	"rbac.v1.RoleRef":         {filled("kind", "name"), wordedIfAny("apiGroup", "rbac.authorization.k8s.io"), written(pathSegment, "name"), whole((*validator).roleRef)},
+	"rbac.v1.Subject":         {filled("kind", "name"), whole((*validator).subject)},
 	"policy.v1.PodDisruptionBudgetSpec": {mostOne("minAvailable", "maxUnavailable"), share("minAvailable", 100), share("maxUnavailable", 100),
 		worded("unhealthyPodEvictionPolicy", "IfHealthyBudget", "AlwaysAllow")},
-	"scheduling.v1.PriorityClass": {worded("preemptionPolicy", "PreemptLowerPriority", "Never"), (*validator).priorityClass},
-	"storage.v1.StorageClass":     {filled("provisioner"), worded("volumeBindingMode", "Immediate", "WaitForFirstConsumer"), wordedIfAny("reclaimPolicy", "Delete", "Retain"), (*validator).provisioner},
+	"scheduling.v1.PriorityClass": {worded("preemptionPolicy", "PreemptLowerPriority", "Never"), whole((*validator).priorityClass)},
+	"storage.v1.StorageClass":     {filled("provisioner"), worded("volumeBindingMode", "Immediate", "WaitForFirstConsumer"), wordedIfAny("reclaimPolicy", "Delete", "Retain"), whole((*validator).provisioner)},
 	"node.v1.RuntimeClass":        {filled("handler"), written(dnsLabel, "handler")},
-	"node.v1.Overhead":            {(*validator).podFixed},
-	"node.v1.Scheduling":          {(*validator).runtimeNodes},
+	"node.v1.Overhead":            {whole((*validator).podFixed)},
+	"node.v1.Scheduling":          {whole((*validator).runtimeNodes)},
 	"coordination.v1.LeaseSpec":   {least(1, "leaseDurationSeconds"), least(0, "leaseTransitions")},
 
 	"autoscaling.v2.HorizontalPodAutoscaler":       {needed("spec")},
-	"autoscaling.v2.HorizontalPodAutoscalerSpec":   {least(1, "minReplicas", "maxReplicas"), (*validator).autoscaler},
+	"autoscaling.v2.HorizontalPodAutoscalerSpec":   {least(1, "minReplicas", "maxReplicas"), whole((*validator).autoscaler)},
 	"autoscaling.v2.CrossVersionObjectReference":   {filled("kind", "name"), written(pathSegment, "kind", "name")},
-	"autoscaling.v2.HPAScalingRules":               {between(0, 3600, "stabilizationWindowSeconds"), worded("selectPolicy", "Max", "Min", "Disabled"), (*validator).scalingRules},
+	"autoscaling.v2.HPAScalingRules":               {between(0, 3600, "stabilizationWindowSeconds"), worded("selectPolicy", "Max", "Min", "Disabled"), whole((*validator).scalingRules)},
 	"autoscaling.v2.HPAScalingPolicy":              {worded("type", "Pods", "Percent"), least(1, "value"), between(1, 1800, "periodSeconds")},
-	"autoscaling.v2.MetricSpec":                    {worded("type", "ContainerResource", "External", "Object", "Pods", "Resource"), (*validator).metric},
+	"autoscaling.v2.MetricSpec":                    {worded("type", "ContainerResource", "External", "Object", "Pods", "Resource"), whole((*validator).metric)},
 	"autoscaling.v2.ResourceMetricSource":          {filled("name")},
 	"autoscaling.v2.ContainerResourceMetricSource": {filled("name", "container")},
 	"autoscaling.v2.MetricIdentifier":              {filled("name"), written(pathSegment, "name")},
-	"autoscaling.v2.MetricTarget":                  {worded("type", "Utilization", "Value", "AverageValue"), least(1, "averageUtilization"), (*validator).metricTarget},
+	"autoscaling.v2.MetricTarget":                  {worded("type", "Utilization", "Value", "AverageValue"), least(1, "averageUtilization"), whole((*validator).metricTarget)},
 }
-
-var pathSegment = formOf("R060", content.IsPathSegmentName, "name", "Write it without / and % .")
 
 func (v *validator) policyRule(rule map[string]any, at *place) {
 	urls := given(rule, "nonResourceURLs")
@@ -46,7 +42,7 @@ func (v *validator) policyRule(rule map[string]any, at *place) {
 	case urls && (given(rule, "apiGroups") || given(rule, "resources") || given(rule, "resourceNames")):
 		v.fail("R078", at.field("nonResourceURLs"), "a rule is about resources or about addresses", "Make two rules of it.")
 	case !urls:
-		needed("apiGroups", "resources")(v, rule, at)
+		needed("apiGroups", "resources").on(v, rule, at)
 	}
 }
 
@@ -104,7 +100,7 @@ func (v *validator) provisioner(m map[string]any, at *place) {
 		}
 		for j, r := range mappings(listOf(term, "matchLabelExpressions")) {
 			at := at.field("allowedTopologies").item(i).field("matchLabelExpressions").item(j)
-			filled("key", "values")(v, r, at)
+			filled("key", "values").on(v, r, at)
 			v.form(textOf(r, "key"), qualifiedName, at.field("key"))
 		}
 	}

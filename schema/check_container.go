@@ -6,20 +6,19 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // containerChecks follow validateContainerCommon and what it calls in
 // Kubernetes' pkg/apis/core/validation.
 var containerChecks = map[string][]check{
-	"core.v1.Container":                       {worded("restartPolicy", "Always", "Never", "OnFailure"), (*validator).container},
+	"core.v1.Container":                       {worded("restartPolicy", "Always", "Never", "OnFailure"), whole((*validator).container)},
 	"core.v1.EphemeralContainer":              {filled("name"), written(dnsLabel, "name"), needed("image")},
 	"core.v1.ContainerPort":                   {between(1, 65535, "containerPort"), between(0, 65535, "hostPort"), written(portName, "name")},
-	"core.v1.ContainerResizePolicy":           {filled("resourceName", "restartPolicy"), (*validator).resizePolicy},
+	"core.v1.ContainerResizePolicy":           {filled("resourceName", "restartPolicy"), whole((*validator).resizePolicy)},
 	"core.v1.ContainerRestartRule":            {worded("action", "Restart", "RestartAllContainers"), needed("exitCodes")},
 	"core.v1.ContainerRestartRuleOnExitCodes": {worded("operator", "In", "NotIn"), mostItems(255, "values")},
-	"core.v1.EnvVar":                          {filled("name"), written(variableName, "name"), (*validator).variable},
-	"core.v1.EnvVarSource":                    {exactlyOne("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"), (*validator).variableSource},
+	"core.v1.EnvVar":                          {filled("name"), written(variableName, "name"), whole((*validator).variable)},
+	"core.v1.EnvVarSource":                    {exactlyOne("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"), whole((*validator).variableSource)},
 	"core.v1.EnvFromSource":                   {written(variableName, "prefix"), exactlyOne("configMapRef", "secretRef")},
 	"core.v1.ConfigMapEnvSource":              {needed("name"), written(dnsSubdomain, "name")},
 	"core.v1.SecretEnvSource":                 {needed("name"), written(dnsSubdomain, "name")},
@@ -27,8 +26,8 @@ var containerChecks = map[string][]check{
 	"core.v1.SecretKeySelector":               {needed("name"), written(dnsSubdomain, "name"), filled("key"), written(dataKey, "key")},
 	"core.v1.FileKeySelector":                 {filled("key", "path", "volumeName"), written(variableName, "key"), written(dnsLabel, "volumeName"), written(noBacksteps, "path")},
 	"core.v1.ObjectFieldSelector":             {filled("fieldPath")},
-	"core.v1.ResourceFieldSelector":           {filled("resource"), (*validator).resourceField},
-	"core.v1.ResourceRequirements":            {(*validator).resources},
+	"core.v1.ResourceFieldSelector":           {filled("resource"), whole((*validator).resourceField)},
+	"core.v1.ResourceRequirements":            {whole((*validator).resources)},
 	"core.v1.Lifecycle":                       {},
 	"core.v1.LifecycleHandler":                {exactlyOne("exec", "httpGet", "tcpSocket", "sleep")},
 	"core.v1.Probe": {exactlyOne("exec", "httpGet", "tcpSocket", "grpc"), least(0, "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"),
@@ -38,19 +37,11 @@ var containerChecks = map[string][]check{
 	"core.v1.HTTPHeader":                    {filled("name"), written(headerName, "name")},
 	"core.v1.TCPSocketAction":               {portOrName("port")},
 	"core.v1.GRPCAction":                    {between(1, 65535, "port")},
-	"core.v1.SecurityContext":               {between(0, 1<<31-1, "runAsUser", "runAsGroup"), worded("procMount", "Default", "Unmasked"), (*validator).securityContext},
+	"core.v1.SecurityContext":               {between(0, 1<<31-1, "runAsUser", "runAsGroup"), worded("procMount", "Default", "Unmasked"), whole((*validator).securityContext)},
 	"core.v1.WindowsSecurityContextOptions": {filled("gmsaCredentialSpec", "runAsUserName"), writtenIfSet(dnsSubdomain, "gmsaCredentialSpecName")},
-	"core.v1.VolumeMount":                   {filled("name", "mountPath"), worded("mountPropagation", "Bidirectional", "HostToContainer", "None"), worded("recursiveReadOnly", "Disabled", "Enabled", "IfPossible"), written(relativePath, "subPath", "subPathExpr"), (*validator).mount},
+	"core.v1.VolumeMount":                   {filled("name", "mountPath"), worded("mountPropagation", "Bidirectional", "HostToContainer", "None"), worded("recursiveReadOnly", "Disabled", "Enabled", "IfPossible"), written(relativePath, "subPath", "subPathExpr"), whole((*validator).mount)},
 	"core.v1.VolumeDevice":                  {filled("name", "devicePath"), written(noBacksteps, "devicePath")},
 }
-
-var (
-	headerName   = formOf("R079", validation.IsHTTPHeaderName, "name of a header", "Use letters, digits and -.")
-	relativePath = form{"R079", func(_ *memo, text string) bool { return !strings.HasPrefix(text, "/") && !backsteps(text) }, "relative path", "Write it without a leading / and without .. ."}
-	noBacksteps  = form{"R079", func(_ *memo, text string) bool { return !backsteps(text) }, "path", "Write it without .. ."}
-)
-
-func backsteps(text string) bool { return slices.Contains(strings.Split(text, "/"), "..") }
 
 // containerName is unique among all containers of a Pod; names are the ones so
 // far.

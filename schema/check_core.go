@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // mostData is what a ConfigMap or a Secret holds.
@@ -22,28 +21,21 @@ var persistentSources = []string{"flexVolume", "hostPath", "gcePersistentDisk", 
 // coreChecks follow Kubernetes' pkg/apis/core/validation for objects that are
 // no Pods.
 var coreChecks = map[string][]check{
-	"core.v1.Pod":                   {needed("spec"), (*validator).wholePod},
-	"core.v1.ConfigMap":             {(*validator).configMap},
-	"core.v1.Secret":                {(*validator).secret},
+	"core.v1.Pod":                   {needed("spec"), whole((*validator).wholePod)},
+	"core.v1.ConfigMap":             {whole((*validator).configMap)},
+	"core.v1.Secret":                {whole((*validator).secret)},
 	"core.v1.NamespaceSpec":         {eachWritten(finalizer, "finalizers")},
 	"core.v1.PersistentVolumeClaim": {needed("spec")},
 	"core.v1.PersistentVolume":      {needed("spec")},
 	"core.v1.PersistentVolumeSpec": {needed("accessModes", "capacity"), written(dnsSubdomain, "storageClassName"), worded("volumeMode", "Block", "Filesystem"),
 		mostOne(persistentSources[1:]...),
-		(*validator).persistentVolume},
+		whole((*validator).persistentVolume)},
 	"core.v1.LocalVolumeSource":  {filled("path"), written(noBacksteps, "path")},
 	"core.v1.VolumeNodeAffinity": {needed("required")},
-	"core.v1.ResourceQuotaSpec":  {(*validator).quota},
-	"core.v1.LimitRangeSpec":     {(*validator).limitRange},
-	"core.v1.LimitRangeItem":     {filled("type"), wordedIfAny("type", "Pod", "Container", "PersistentVolumeClaim"), (*validator).limitRangeItem},
+	"core.v1.ResourceQuotaSpec":  {whole((*validator).quota)},
+	"core.v1.LimitRangeSpec":     {whole((*validator).limitRange)},
+	"core.v1.LimitRangeItem":     {filled("type"), wordedIfAny("type", "Pod", "Container", "PersistentVolumeClaim"), whole((*validator).limitRangeItem)},
 }
-
-var finalizer = formOf("R063", func(text string) []string {
-	if strings.Contains(text, "/") || text == "kubernetes" {
-		return validation.IsQualifiedName(text)
-	}
-	return []string{"no finalizer"}
-}, "finalizer", "Write example.com/name.")
 
 // wholePod checks what holds for a Pod and not for a template of Pods.
 func (v *validator) wholePod(pod map[string]any, at *place) {

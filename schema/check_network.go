@@ -14,66 +14,47 @@ import (
 var networkChecks = map[string][]check{
 	"core.v1.Service": {needed("spec")},
 	"core.v1.ServiceSpec": {wordedIfAny("sessionAffinity", "ClientIP", "None"), worded("internalTrafficPolicy", "Cluster", "Local"),
-		worded("trafficDistribution", "PreferClose", "PreferSameZone", "PreferSameNode"), eachWritten(plainAddress, "externalIPs"), eachWritten(network, "loadBalancerSourceRanges"),
-		(*validator).service, (*validator).servicePorts, (*validator).clusterAddresses},
-	"core.v1.ServicePort":    {between(1, 65535, "port"), most(65535, "nodePort"), written(dnsLabel, "name"), (*validator).targetPort, writtenIfSet(qualifiedName, "appProtocol")},
+		worded("trafficDistribution", "PreferClose", "PreferSameZone", "PreferSameNode"), eachWritten(outsideAddress, "externalIPs"), eachWritten(network, "loadBalancerSourceRanges"),
+		whole((*validator).service), whole((*validator).servicePorts), whole((*validator).clusterAddresses)},
+	"core.v1.ServicePort":    {between(1, 65535, "port"), most(65535, "nodePort"), written(dnsLabel, "name"), whole((*validator).targetPort), writtenIfSet(qualifiedName, "appProtocol")},
 	"core.v1.ClientIPConfig": {between(1, 86400, "timeoutSeconds")},
 
-	"networking.v1.Ingress":               {(*validator).ingress},
+	"networking.v1.Ingress":               {whole((*validator).ingress)},
 	"networking.v1.IngressSpec":           {writtenIfSet(dnsSubdomain, "ingressClassName")},
 	"networking.v1.IngressBackend":        {exactlyOne("service", "resource")},
 	"networking.v1.IngressServiceBackend": {filled("name"), written(dnsLabel, "name"), needed("port")},
-	"networking.v1.ServiceBackendPort":    {(*validator).backendPort},
+	"networking.v1.ServiceBackendPort":    {whole((*validator).backendPort)},
 	"networking.v1.IngressRule":           {written(ingressHost, "host")},
 	"networking.v1.IngressTLS":            {eachWritten(ingressHost, "hosts"), written(dnsSubdomain, "secretName")},
 	"networking.v1.HTTPIngressRuleValue":  {filled("paths")},
-	"networking.v1.HTTPIngressPath":       {worded("pathType", "Exact", "Prefix", "ImplementationSpecific"), (*validator).ingressPath},
+	"networking.v1.HTTPIngressPath":       {worded("pathType", "Exact", "Prefix", "ImplementationSpecific"), whole((*validator).ingressPath)},
 	"networking.v1.IngressClass":          {needed("spec")},
-	"networking.v1.IngressClassSpec":      {needed("controller"), (*validator).ingressController},
-	"networking.v1.NetworkPolicySpec":     {mostItems(2, "policyTypes"), (*validator).policyTypes},
-	"networking.v1.NetworkPolicyPeer":     {(*validator).peer},
-	"networking.v1.NetworkPolicyPort":     {portOrName("port"), worded("protocol", "TCP", "UDP", "SCTP"), between(1, 65535, "endPort"), (*validator).portRange},
-	"networking.v1.IPBlock":               {filled("cidr"), written(network, "cidr"), eachWritten(network, "except"), (*validator).ipBlock},
+	"networking.v1.IngressClassSpec":      {needed("controller"), whole((*validator).ingressController)},
+	"networking.v1.NetworkPolicySpec":     {mostItems(2, "policyTypes"), whole((*validator).policyTypes)},
+	"networking.v1.NetworkPolicyPeer":     {whole((*validator).peer)},
+	"networking.v1.NetworkPolicyPort":     {portOrName("port"), worded("protocol", "TCP", "UDP", "SCTP"), between(1, 65535, "endPort"), whole((*validator).portRange)},
+	"networking.v1.IPBlock":               {filled("cidr"), written(network, "cidr"), eachWritten(network, "except"), whole((*validator).ipBlock)},
 }
-
-var (
-	plainAddress = form{"R079", func(_ *memo, text string) bool {
-		a, err := netip.ParseAddr(text)
-		return err == nil && !a.IsUnspecified() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsLinkLocalMulticast()
-	}, "address", "Write an IP address that is neither loopback nor link-local."}
-	network = form{"R079", func(_ *memo, text string) bool {
-		_, err := netip.ParsePrefix(strings.TrimSpace(text))
-		return err == nil
-	}, "network", "Write it as 10.9.8.0/24."}
-	ingressHost = formOf("R060", func(text string) []string {
-		if strings.Contains(text, "*") {
-			return validation.IsWildcardDNS1123Subdomain(text)
-		}
-		return validation.IsDNS1123Subdomain(text)
-	}, "host", "Write a DNS name, or one that begins with *. .")
-)
 
 // portOrName checks a port by number or by name.
 func portOrName(name string) check {
-	return func(v *validator, m map[string]any, at *place) {
-		switch port := m[name].(type) {
+	return check{fields: []string{name}, value: func(v *validator, value any, at *place) {
+		switch port := value.(type) {
 		case int64:
-			if port < 1 || port > 65535 {
-				v.fail("R073", at.field(name), fmt.Sprintf("wants 1 to 65535, not %d", port), "")
-			}
+			v.between(port, 1, 65535, at)
 		case string:
 			if port == "" {
-				v.fail("R072", at.field(name), "the field is empty", "Write the number or the name of a port.")
+				v.fail("R072", at, "the field is empty", "Write the number or the name of a port.")
 			}
-			v.form(port, portName, at.field(name))
+			v.form(port, portName, at)
 		}
-	}
+	}}
 }
 
 // targetPort is that of the Service itself unless it is set.
 func (v *validator) targetPort(m map[string]any, at *place) {
 	if port := m["targetPort"]; port != "" && port != int64(0) {
-		portOrName("targetPort")(v, m, at)
+		portOrName("targetPort").on(v, m, at)
 	}
 }
 
@@ -100,7 +81,7 @@ func (v *validator) service(spec map[string]any, at *place) {
 	if kind != "LoadBalancer" {
 		only("type LoadBalancer", "allocateLoadBalancerNodePorts", "loadBalancerClass", "loadBalancerSourceRanges")
 	} else {
-		writtenIfSet(qualifiedName, "loadBalancerClass")(v, spec, at)
+		writtenIfSet(qualifiedName, "loadBalancerClass").on(v, spec, at)
 	}
 	if kind == "ExternalName" {
 		only("another type", "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
@@ -172,7 +153,7 @@ func (v *validator) clusterAddresses(spec map[string]any, at *place) {
 	all := texts(spec["clusterIPs"])
 	for i, text := range all {
 		if text != "None" || i > 0 || len(all) > 1 {
-			eachForm(v, text, address, at.field("clusterIPs").item(i))
+			v.formed(text, address, at.field("clusterIPs").item(i))
 		}
 	}
 	if len(all) > 0 && all[0] != first {
@@ -181,14 +162,7 @@ func (v *validator) clusterAddresses(spec map[string]any, at *place) {
 	for i, family := range texts(spec["ipFamilies"]) {
 		v.word(family, []string{"IPv4", "IPv6"}, at.field("ipFamilies").item(i))
 	}
-	worded("ipFamilyPolicy", "SingleStack", "PreferDualStack", "RequireDualStack")(v, spec, at)
-}
-
-// eachForm checks a text that may not be empty.
-func eachForm(v *validator, text string, f form, at *place) {
-	if text == "" || !f.good(v.memo, text) {
-		v.fail(f.rule, at, fmt.Sprintf("%q is no %s that Kubernetes takes", text, f.what), f.mend)
-	}
+	worded("ipFamilyPolicy", "SingleStack", "PreferDualStack", "RequireDualStack").on(v, spec, at)
 }
 
 func (v *validator) ingress(m map[string]any, at *place) {
@@ -236,8 +210,8 @@ func (v *validator) ingressController(m map[string]any, at *place) {
 		return
 	}
 	at = at.field("parameters")
-	filled("kind", "name")(v, parameters, at)
-	writtenIfSet(dnsSubdomain, "apiGroup")(v, parameters, at)
+	filled("kind", "name").on(v, parameters, at)
+	writtenIfSet(dnsSubdomain, "apiGroup").on(v, parameters, at)
 	for _, name := range []string{"kind", "name"} {
 		if strings.ContainsAny(textOf(parameters, name), "/%") {
 			v.fail("R060", at.field(name), fmt.Sprintf("%q has a / or %%", textOf(parameters, name)), "Correct it.")

@@ -2,8 +2,6 @@ package schema
 
 import (
 	"fmt"
-	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -13,47 +11,36 @@ import (
 
 // podChecks follow ValidatePodSpec of Kubernetes' pkg/apis/core/validation.
 var podChecks = map[string][]check{
-	"core.v1.PodTemplateSpec": {needed("spec"), (*validator).podTemplate},
+	"core.v1.PodTemplateSpec": {needed("spec"), whole((*validator).podTemplate)},
 	"core.v1.PodSpec": {
 		between(1, 1<<31-1, "activeDeadlineSeconds"),
 		written(dnsSubdomain, "serviceAccountName", "nodeName", "priorityClassName"), writtenIfSet(dnsSubdomain, "runtimeClassName"),
 		worded("preemptionPolicy", "PreemptLowerPriority", "Never"),
-		(*validator).podSpec, (*validator).podNetwork, (*validator).podRestarts,
+		whole((*validator).podSpec), whole((*validator).podNetwork), whole((*validator).podRestarts),
 	},
 	"core.v1.PodReadinessGate":   {filled("conditionType"), written(qualifiedName, "conditionType")},
 	"core.v1.PodSchedulingGate":  {filled("name"), written(qualifiedName, "name")},
 	"core.v1.PodResourceClaim":   {filled("name"), written(dnsLabel, "name"), exactlyOne("resourceClaimName", "resourceClaimTemplateName"), writtenIfSet(dnsSubdomain, "resourceClaimName", "resourceClaimTemplateName")},
 	"core.v1.HostAlias":          {filled("ip"), written(address, "ip"), eachWritten(dnsSubdomain, "hostnames")},
-	"core.v1.PodDNSConfig":       {mostItems(3, "nameservers"), eachWritten(address, "nameservers"), mostItems(32, "searches"), (*validator).searches},
+	"core.v1.PodDNSConfig":       {mostItems(3, "nameservers"), eachWritten(address, "nameservers"), mostItems(32, "searches"), whole((*validator).searches)},
 	"core.v1.PodDNSConfigOption": {needed("name")},
 	"core.v1.PodSecurityContext": {between(0, 1<<31-1, "fsGroup", "runAsUser", "runAsGroup"), eachBetween(0, 1<<31-1, "supplementalGroups"), worded("seLinuxChangePolicy", "MountOption", "Recursive"), worded("fsGroupChangePolicy", "Always", "OnRootMismatch"),
 		worded("supplementalGroupsPolicy", "Merge", "Strict")},
 	"core.v1.Sysctl":                   {filled("name"), written(sysctlName, "name")},
 	"core.v1.PodOS":                    {filled("name"), worded("name", "linux", "windows")},
-	"core.v1.SeccompProfile":           {filled("type"), (*validator).profile},
-	"core.v1.AppArmorProfile":          {filled("type"), (*validator).profile, (*validator).appArmor},
-	"core.v1.Toleration":               {written(qualifiedName, "key"), (*validator).toleration},
-	"core.v1.TopologySpreadConstraint": {filled("topologyKey", "whenUnsatisfiable"), least(1, "maxSkew", "minDomains"), worded("nodeAffinityPolicy", "Honor", "Ignore"), worded("nodeTaintsPolicy", "Honor", "Ignore"), (*validator).spread},
-	"core.v1.NodeSelector":             {filled("nodeSelectorTerms"), (*validator).nodeSelector},
+	"core.v1.SeccompProfile":           {filled("type"), whole((*validator).profile)},
+	"core.v1.AppArmorProfile":          {filled("type"), whole((*validator).profile), whole((*validator).appArmor)},
+	"core.v1.Toleration":               {written(qualifiedName, "key"), whole((*validator).toleration)},
+	"core.v1.TopologySpreadConstraint": {filled("topologyKey", "whenUnsatisfiable"), least(1, "maxSkew", "minDomains"), worded("nodeAffinityPolicy", "Honor", "Ignore"), worded("nodeTaintsPolicy", "Honor", "Ignore"), whole((*validator).spread)},
+	"core.v1.NodeSelector":             {filled("nodeSelectorTerms"), whole((*validator).nodeSelector)},
 	"core.v1.NodeSelectorRequirement":  {filled("key", "operator")},
-	"core.v1.NodeSelectorTerm":         {(*validator).nodeTerm},
+	"core.v1.NodeSelectorTerm":         {whole((*validator).nodeTerm)},
 	"core.v1.PreferredSchedulingTerm":  {between(1, 100, "weight")},
 	"core.v1.WeightedPodAffinityTerm":  {between(1, 100, "weight")},
-	"core.v1.PodAffinityTerm":          {filled("topologyKey"), written(qualifiedName, "topologyKey"), eachWritten(dnsLabel, "namespaces"), (*validator).labelKeys},
-	"meta.v1.LabelSelector":            {(*validator).labelSelector},
-	"meta.v1.LabelSelectorRequirement": {filled("key", "operator"), written(qualifiedName, "key"), (*validator).requirement},
+	"core.v1.PodAffinityTerm":          {filled("topologyKey"), written(qualifiedName, "topologyKey"), eachWritten(dnsLabel, "namespaces"), whole((*validator).labelKeys)},
+	"meta.v1.LabelSelector":            {whole((*validator).labelSelector)},
+	"meta.v1.LabelSelectorRequirement": {filled("key", "operator"), written(qualifiedName, "key"), whole((*validator).requirement)},
 }
-
-var address = form{"R079", func(_ *memo, text string) bool { _, err := netip.ParseAddr(text); return err == nil }, "address", "Write an IP address."}
-
-var sysctl = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
-
-var sysctlName = formOf("R079", func(text string) []string {
-	if len(text) > 253 || !sysctl.MatchString(text) {
-		return []string{"no sysctl"}
-	}
-	return nil
-}, "sysctl", "Write it as kernel.shm_rmid_forced.")
 
 func (v *validator) podTemplate(template map[string]any, at *place) {
 	v.metadata(template, at)
@@ -155,7 +142,7 @@ func (v *validator) sysctls(security, spec map[string]any, at *place) {
 // podNetwork checks what excludes each other in a Pod's namespaces.
 func (v *validator) podNetwork(spec map[string]any, at *place) {
 	if v.key.Kind != "StatefulSet" { // it gives its Pods names of its own
-		written(dnsLabel, "hostname", "subdomain")(v, spec, at)
+		written(dnsLabel, "hostname", "subdomain").on(v, spec, at)
 	}
 	if users, ok := spec["hostUsers"].(bool); ok && !users {
 		for _, name := range []string{"hostPID", "hostIPC", "hostNetwork"} {

@@ -94,7 +94,7 @@ func (v *validator) nodeTerm(term map[string]any, at *place) {
 		if operator := textOf(r, "operator"); operator != "In" && operator != "NotIn" && r != nil {
 			v.fail("R070", at.field("operator"), "a field is compared with In or NotIn only", "Write one of them.")
 		}
-		eachWritten(dnsSubdomain, "values")(v, r, at)
+		eachWritten(dnsSubdomain, "values").on(v, r, at)
 		if len(listOf(r, "values")) != 1 && r != nil {
 			v.fail("R081", at.field("values"), "a field is compared with exactly one value", "Write one.")
 		}

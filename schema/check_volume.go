@@ -3,9 +3,6 @@ package schema
 import (
 	"fmt"
 	"slices"
-	"strings"
-
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // volumeSources are the fields of which a volume has one. Those that no release
@@ -20,14 +17,14 @@ var volumeSources = []string{
 // of Kubernetes' pkg/apis/core/validation.
 var volumeChecks = map[string][]check{
 	"core.v1.Volume":                            {filled("name"), written(dnsLabel, "name"), mostOne(volumeSources...)},
-	"core.v1.EmptyDirVolumeSource":              {(*validator).emptyDir},
+	"core.v1.EmptyDirVolumeSource":              {whole((*validator).emptyDir)},
 	"core.v1.HostPathVolumeSource":              {filled("path"), written(noBacksteps, "path")},
 	"core.v1.SecretVolumeSource":                {needed("secretName"), between(0, 0o777, "defaultMode")},
 	"core.v1.ConfigMapVolumeSource":             {needed("name"), between(0, 0o777, "defaultMode")},
 	"core.v1.KeyToPath":                         {filled("key", "path"), written(localPath, "path"), between(0, 0o777, "mode")},
 	"core.v1.DownwardAPIVolumeSource":           {between(0, 0o777, "defaultMode")},
-	"core.v1.DownwardAPIVolumeFile":             {filled("path"), written(localPath, "path"), between(0, 0o777, "mode"), exactlyOne("fieldRef", "resourceFieldRef"), (*validator).volumeFile},
-	"core.v1.ProjectedVolumeSource":             {between(0, 0o777, "defaultMode"), (*validator).projected},
+	"core.v1.DownwardAPIVolumeFile":             {filled("path"), written(localPath, "path"), between(0, 0o777, "mode"), exactlyOne("fieldRef", "resourceFieldRef"), whole((*validator).volumeFile)},
+	"core.v1.ProjectedVolumeSource":             {between(0, 0o777, "defaultMode"), whole((*validator).projected)},
 	"core.v1.VolumeProjection":                  {mostOne("secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate")},
 	"core.v1.SecretProjection":                  {needed("name")},
 	"core.v1.ConfigMapProjection":               {needed("name")},
@@ -35,7 +32,7 @@ var volumeChecks = map[string][]check{
 	"core.v1.ClusterTrustBundleProjection":      {exactlyOne("name", "signerName"), filled("path"), written(localPath, "path")},
 	"core.v1.PersistentVolumeClaimVolumeSource": {filled("claimName")},
 	"core.v1.NFSVolumeSource":                   {filled("server", "path"), written(absolutePath, "path")},
-	"core.v1.CSIVolumeSource":                   {filled("driver"), written(driverName, "driver"), (*validator).publishSecret},
+	"core.v1.CSIVolumeSource":                   {filled("driver"), written(driverName, "driver"), whole((*validator).publishSecret)},
 	"core.v1.CephFSVolumeSource":                {filled("monitors")},
 	"core.v1.RBDVolumeSource":                   {filled("monitors", "image")},
 	"core.v1.FCVolumeSource":                    {exactlyOne("targetWWNs", "wwids")},
@@ -45,27 +42,11 @@ var volumeChecks = map[string][]check{
 	"core.v1.StorageOSVolumeSource":             {needed("volumeName")},
 	"core.v1.EphemeralVolumeSource":             {needed("volumeClaimTemplate")},
 	"core.v1.ImageVolumeSource":                 {needed("reference")},
-	"core.v1.PersistentVolumeClaimTemplate":     {(*validator).claimTemplate},
-	"core.v1.TypedLocalObjectReference":         {(*validator).dataSource},
-	"core.v1.TypedObjectReference":              {(*validator).dataSource},
-	"core.v1.PersistentVolumeClaimSpec":         {needed("accessModes"), written(dnsSubdomain, "storageClassName", "volumeAttributesClassName"), worded("volumeMode", "Block", "Filesystem"), (*validator).claim},
+	"core.v1.PersistentVolumeClaimTemplate":     {whole((*validator).claimTemplate)},
+	"core.v1.TypedLocalObjectReference":         {whole((*validator).dataSource)},
+	"core.v1.TypedObjectReference":              {whole((*validator).dataSource)},
+	"core.v1.PersistentVolumeClaimSpec":         {needed("accessModes"), written(dnsSubdomain, "storageClassName", "volumeAttributesClassName"), worded("volumeMode", "Block", "Filesystem"), whole((*validator).claim)},
 }
-
-var (
-	localPath = form{"R079", func(_ *memo, text string) bool {
-		return !strings.HasPrefix(text, "/") && !backsteps(text) && !strings.HasPrefix(text, "..")
-	}, "relative path", "Write it without a leading / or .. ."}
-	driverName = formOf("R060", func(text string) []string {
-		if len(text) > 63 {
-			return []string{"too long"}
-		}
-		return validation.IsDNS1123Subdomain(strings.ToLower(text))
-	}, "name of a driver", "Write a DNS name of at most 63 letters.")
-	qualifiedTarget = form{"R079", func(_ *memo, text string) bool {
-		return strings.HasPrefix(text, "iqn.") || strings.HasPrefix(text, "eui.") || strings.HasPrefix(text, "naa.")
-	}, "iSCSI target", "Begin it with iqn., eui. or naa. ."}
-	absolutePath = form{"R079", func(_ *memo, text string) bool { return strings.HasPrefix(text, "/") }, "absolute path", "Begin it with / ."}
-)
 
 func (v *validator) emptyDir(m map[string]any, at *place) {
 	if limit := v.amount(m["sizeLimit"]); limit != nil && limit.Sign() < 0 {
@@ -100,8 +81,8 @@ func (v *validator) projected(m map[string]any, at *place) {
 
 func (v *validator) publishSecret(m map[string]any, at *place) {
 	if ref, ok := m["nodePublishSecretRef"].(map[string]any); ok {
-		needed("name")(v, ref, at.field("nodePublishSecretRef"))
-		written(dnsSubdomain, "name")(v, ref, at.field("nodePublishSecretRef"))
+		needed("name").on(v, ref, at.field("nodePublishSecretRef"))
+		written(dnsSubdomain, "name").on(v, ref, at.field("nodePublishSecretRef"))
 	}
 }
 

@@ -28,8 +28,10 @@ type definition struct {
 	set bool
 	// word is the default of a text, nil if it has none.
 	word *string
-	// checks are what Kubernetes demands beyond the schema.
-	checks []check
+	// whole and values are what Kubernetes demands beyond the schema: of an
+	// object, and of a value because of the field that it stands in.
+	whole  []func(v *validator, m map[string]any, at *place)
+	values []func(v *validator, value any, at *place)
 	// gates are the fields that a feature gate hides, with its name.
 	gates map[string]string
 }
@@ -172,4 +174,17 @@ func (d *definition) names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// demand adds a check to d and its fields. A field's definition may be that of
+// others, too, so it is copied first.
+func (d *definition) demand(c check) {
+	if c.whole != nil {
+		d.whole = append(d.whole, c.whole)
+	}
+	for _, name := range c.fields {
+		field := *d.fields[name]
+		field.values = append(slices.Clip(field.values), c.value)
+		d.fields[name] = &field
+	}
 }

@@ -104,7 +104,10 @@ func (c *catalog) named(name string) *definition {
 	}
 	c.compile(d, raw)
 	short := shortName(name)
-	d.checks, d.gates = checks[short], gates[short]
+	d.gates = gates[short]
+	for _, check := range checks[short] {
+		d.demand(check)
+	}
 	d.required = slices.DeleteFunc(d.required, func(field string) bool { return slices.Contains(unchecked[short], field) })
 	return d
 }

@@ -13,6 +13,7 @@ type memo struct {
 	values      map[string]bool
 	names       map[string]bool
 	labels      map[string]bool
+	subdomains  map[string]bool
 	environment map[string]bool
 	schedules   map[string]verdict
 	zones       map[string]string
@@ -22,7 +23,7 @@ type memo struct {
 type verdict struct{ rule, message, mend string }
 
 func newMemo() *memo {
-	return &memo{quantities: map[string]*resource.Quantity{}, values: map[string]bool{}, names: map[string]bool{}, labels: map[string]bool{}, environment: map[string]bool{}, schedules: map[string]verdict{}, zones: map[string]string{}}
+	return &memo{quantities: map[string]*resource.Quantity{}, values: map[string]bool{}, names: map[string]bool{}, labels: map[string]bool{}, subdomains: map[string]bool{}, environment: map[string]bool{}, schedules: map[string]verdict{}, zones: map[string]string{}}
 }
 
 // quantity returns what a text stands for, nil if it is no quantity.
@@ -68,6 +69,10 @@ func (m *memo) zone(name string) string {
 // label reports whether text is a name of the form of DNS labels (RFC 1123).
 func (m *memo) label(text string) bool {
 	return remembered(m.labels, text, validation.IsDNS1123Label)
+}
+
+func (m *memo) subdomain(text string) bool {
+	return remembered(m.subdomains, text, validation.IsDNS1123Subdomain)
 }
 
 func (m *memo) variable(text string) bool {

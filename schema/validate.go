@@ -15,25 +15,31 @@ import (
 // one warning. The result depends on nothing but its argument and the time
 // zones of this program.
 func Validate(objects []Object) []*Problem {
-	faults := make([][]fault, len(objects))
-	check := func(from, to int) {
+	found := make([]finds, len(objects))
+	inParts(len(objects), func(from, to int) {
 		memo, places := newMemo(), newArena()
 		for i := from; i < to; i++ {
 			v := validator{object: objects[i], key: objects[i].Key(), memo: memo, root: &places.root}
 			v.run()
-			faults[i] = v.faults
+			found[i] = v.finds
 			places.reset(len(v.faults) > 0)
 		}
-	}
-	inParts(len(objects), check)
+	})
 	var problems []*Problem
 	for i, o := range objects {
-		problems = append(problems, report(o, faults[i])...)
+		problems = append(problems, report(o, found[i].faults)...)
 	}
-	if unknown := unknownKinds(objects); unknown != nil {
+	if unknown := unknownKinds(objects, found); unknown != nil {
 		problems = append(problems, unknown)
 	}
 	return problems
+}
+
+// finds are what is found out about one object.
+type finds struct {
+	faults []fault
+	// unknown is set for an object that there is no schema for.
+	unknown bool
 }
 
 // fewObjects are not worth a goroutine.
@@ -108,8 +114,8 @@ type validator struct {
 	key    Key
 	memo   *memo
 	// root is the place of the object itself.
-	root   *place
-	faults []fault
+	root *place
+	finds
 	// claimed are the volumes that a StatefulSet adds to those of its Pods.
 	claimed []volume
 }

@@ -81,6 +81,7 @@ func (v *validator) qualified(key string, at *place) {
 func (v *validator) unserved(apiVersion string) {
 	known := kubernetes()
 	if !known.own(v.key.Group) {
+		v.unknown = true
 		return
 	}
 	at := v.root.field("apiVersion")
@@ -99,19 +100,17 @@ func (v *validator) unserved(apiVersion string) {
 
 // unknownKinds returns one warning that names the kinds that there is no schema
 // for, nil if there are none.
-func unknownKinds(objects []Object) *Problem {
-	known := kubernetes()
+func unknownKinds(objects []Object, found []finds) *Problem {
 	count := map[string]int{}
 	var first Origin
-	for _, o := range objects {
-		apiVersion, kind := o.GetAPIVersion(), o.GetKind()
-		if known.own(groupOf(apiVersion)) || known.kinds[apiVersion+" "+kind] != "" {
+	for i, o := range objects {
+		if !found[i].unknown {
 			continue
 		}
 		if len(count) == 0 {
 			first = o.At("kind")
 		}
-		count[kind+" of "+apiVersion]++
+		count[o.GetKind()+" of "+o.GetAPIVersion()]++
 	}
 	if len(count) == 0 {
 		return nil

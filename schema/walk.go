@@ -16,10 +16,13 @@ func (v *validator) value(value any, d *definition, at *place) {
 		v.wrongType(value, d, at)
 		return
 	}
+	for _, check := range d.values {
+		check(v, value, at)
+	}
 	switch value := value.(type) {
 	case map[string]any:
 		v.mapping(value, d, at)
-		for _, check := range d.checks {
+		for _, check := range d.whole {
 			check(v, value, at)
 		}
 	case []any:
