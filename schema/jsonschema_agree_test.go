@@ -175,9 +175,9 @@ type draw struct{ *rand.Rand }
 
 func (d draw) one(of ...any) any { return of[d.IntN(len(of))] }
 
-// texts are values of the fields that take a certain form: good ones, and
+// textsOf are values of the fields that take a certain form: good ones, and
 // some that only look good.
-var texts = map[string][2][]any{
+var textsOf = map[string][2][]any{
 	"APIVersion":                {{APIVersion}, {"rota.dev/v2", "v1"}},
 	"Template":                  {{"job.yaml", "job.yaml.jinja2"}, nil},
 	"Parameters.File":           {{"items.csv", "a/b.json", "x.yml", "X.CSV"}, {"items.txt", "csv", "a.csv.bak"}},
@@ -198,7 +198,7 @@ var texts = map[string][2][]any{
 }
 
 func (d draw) text(field string) any {
-	pool, ok := texts[field]
+	pool, ok := textsOf[field]
 	if !ok {
 		return d.one("a", "x/y", "https://x/y", "a b")
 	}

@@ -29,37 +29,37 @@ func syntaxProblem(file string, data []byte, err error) *Problem {
 	return &Problem{Rule: f.rule, Origin: Origin{File: file, Line: f.line, Column: f.column}, Message: f.message, Mend: f.mend, Cause: err}
 }
 
-// fault is where the user has to look, what is wrong there, and how to mend it.
-type fault struct {
-	place
+// slip is where the user has to look, what is wrong there, and how to mend it.
+type slip struct {
+	spot
 	rule, message, mend string
 }
 
-// place counts lines and columns (of code points) from 1; zero is unknown.
-type place struct{ line, column int }
+// spot counts lines and columns (of code points) from 1; zero is unknown.
+type spot struct{ line, column int }
 
 // unreadable finds the first byte that is no text that YAML allows.
-func unreadable(data []byte) (fault, bool) {
+func unreadable(data []byte) (slip, bool) {
 	if utf16(data) {
-		return fault{}, false
+		return slip{}, false
 	}
-	at := place{1, 1}
+	at := spot{1, 1}
 	for text := bytes.TrimPrefix(data, []byte(byteOrderMark)); len(text) > 0; {
 		r, size := utf8.DecodeRune(text)
 		switch {
 		case r == utf8.RuneError && size == 1:
-			return fault{at, "R001", fmt.Sprintf("cannot read YAML: the byte 0x%02X here is not UTF-8", text[0]), "Save the file as UTF-8."}, true
+			return slip{at, "R001", fmt.Sprintf("cannot read YAML: the byte 0x%02X here is not UTF-8", text[0]), "Save the file as UTF-8."}, true
 		case r < ' ' && r != '\t' && r != '\n' && r != '\r' || r >= 0x7f && r < 0xa0 && r != 0x85 || r == 0xfffe || r == 0xffff:
-			return fault{at, "R001", fmt.Sprintf("cannot read YAML: the control character %U is not allowed", r),
+			return slip{at, "R001", fmt.Sprintf("cannot read YAML: the control character %U is not allowed", r),
 				fmt.Sprintf("Remove it, or write it as %s inside double quotes.", escaped(r))}, true
 		case r == '\n' || r == '\r' && !bytes.HasPrefix(text[1:], []byte("\n")):
-			at = place{at.line + 1, 1}
+			at = spot{at.line + 1, 1}
 		default:
 			at.column++
 		}
 		text = text[size:]
 	}
-	return fault{}, false
+	return slip{}, false
 }
 
 // escaped returns r as YAML's double quotes take it.
@@ -91,7 +91,7 @@ func textLines(data []byte) []string {
 type syntax struct {
 	lines []string
 	// at is where it noticed, start where what it was reading began.
-	at, start place
+	at, start spot
 	// message and reading are its own words.
 	message, reading string
 }
@@ -110,8 +110,8 @@ func noticed(data []byte, err error) *syntax {
 	}
 	if exact, ok := errors.AsType[*yamlv4.LoadError](err); ok && !errors.Is(err, io.EOF) {
 		s.message, s.reading = exact.Message, exact.ContextMsg
-		s.at = place{exact.Mark.Line, exact.Mark.Column}
-		s.start = place{exact.ContextMark.Line, exact.ContextMark.Column}
+		s.at = spot{exact.Mark.Line, exact.Mark.Column}
+		s.start = spot{exact.ContextMark.Line, exact.ContextMark.Column}
 	}
 	return s
 }
@@ -124,15 +124,15 @@ func (s *syntax) line(n int) string {
 	return s.lines[n-1]
 }
 
-// split returns a line left and right of a place.
-func (s *syntax) split(p place) (left, right string) {
+// split returns a line left and right of a spot.
+func (s *syntax) split(p spot) (left, right string) {
 	runes := []rune(s.line(p.line))
 	i := min(max(p.column-1, 0), len(runes))
 	return string(runes[:i]), string(runes[i:])
 }
 
-// char returns what stands at a place, "" if nothing does.
-func (s *syntax) char(p place) string {
+// char returns what stands at a spot, "" if nothing does.
+func (s *syntax) char(p spot) string {
 	_, right := s.split(p)
 	_, size := utf8.DecodeRuneInString(right)
 	return right[:size]
@@ -142,7 +142,7 @@ func (s *syntax) char(p place) string {
 // that fits and returns a message is taken.
 var explanations = []struct {
 	message string
-	explain func(*syntax) fault
+	explain func(*syntax) slip
 }{
 	{"exceeded max depth", (*syntax).tooDeep},
 	{"", (*syntax).tab},
@@ -164,8 +164,8 @@ var explanations = []struct {
 	{"unknown anchor", (*syntax).alias},
 }
 
-func (s *syntax) explain() fault {
-	f := fault{place: s.at, message: s.message, mend: "Correct the indentation or the quoting near this line."}
+func (s *syntax) explain() slip {
+	f := slip{spot: s.at, message: s.message, mend: "Correct the indentation or the quoting near this line."}
 	for _, e := range explanations {
 		if !strings.HasPrefix(s.message, e.message) {
 			continue
@@ -184,38 +184,38 @@ func (s *syntax) explain() fault {
 	return f
 }
 
-func (s *syntax) tooDeep() fault {
-	return fault{s.at, "R004", "values are nested too deep to be read", "Flatten the document."}
+func (s *syntax) tooDeep() slip {
+	return slip{s.at, "R004", "values are nested too deep to be read", "Flatten the document."}
 }
 
 // tab finds a tab among what indents the line.
-func (s *syntax) tab() fault {
+func (s *syntax) tab() slip {
 	line := s.line(s.at.line)
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 	i := strings.IndexByte(indent, '\t')
 	if i < 0 || i >= s.at.column {
-		return fault{}
+		return slip{}
 	}
-	return fault{place: place{s.at.line, i + 1}, message: "a tab indents the line", mend: "Indent with spaces; YAML forbids tabs."}
+	return slip{spot: spot{s.at.line, i + 1}, message: "a tab indents the line", mend: "Indent with spaces; YAML forbids tabs."}
 }
 
-func (s *syntax) openQuote() fault {
+func (s *syntax) openQuote() slip {
 	quote := s.char(s.start)
 	if quote != `"` && quote != "'" {
-		return fault{}
+		return slip{}
 	}
-	return fault{place: s.start, message: fmt.Sprintf("the quote %s opened here is never closed", quote), mend: "Add the closing quote."}
+	return slip{spot: s.start, message: fmt.Sprintf("the quote %s opened here is never closed", quote), mend: "Add the closing quote."}
 }
 
 // flow explains a { or [ that does not go on as it should.
-func (s *syntax) flow() fault {
+func (s *syntax) flow() slip {
 	open, found := s.char(s.start), s.char(s.at)
 	end := closing[open]
 	if end == "" {
-		return fault{}
+		return slip{}
 	}
 	if found == "}" || found == "]" {
-		return fault{place: s.at, message: fmt.Sprintf("%s closes what %s opened", found, open), mend: "Write " + end + "."}
+		return slip{spot: s.at, message: fmt.Sprintf("%s closes what %s opened", found, open), mend: "Write " + end + "."}
 	}
 	left, _ := s.split(s.at)
 	before := strings.TrimRight(left, " ")
@@ -223,17 +223,17 @@ func (s *syntax) flow() fault {
 	case s.ended():
 		return s.neverClosed(s.start)
 	case s.at.line > s.start.line && (before == "" || found == ":" && !strings.ContainsAny(left, ":,{[")):
-		return fault{place: place{s.at.line, indentation(left) + 1}, message: "a comma is missing before the line", mend: "End the line above with a comma."}
+		return slip{spot: spot{s.at.line, indentation(left) + 1}, message: "a comma is missing before the line", mend: "End the line above with a comma."}
 	case found == ":" && strings.Contains(left[strings.LastIndexAny(left, ",{[")+1:], ": "):
 		return secondColon(s.at, "")
 	case before == left && (strings.HasSuffix(left, `"`) || strings.HasSuffix(left, "'")):
 		return s.afterQuote(left)
 	}
-	return fault{place: s.at, message: fmt.Sprintf("wants a comma or %s here, for a %s is open", end, open),
+	return slip{spot: s.at, message: fmt.Sprintf("wants a comma or %s here, for a %s is open", end, open),
 		mend: "Separate the entries with commas, and quote texts that have one of , : { } [ ] in them."}
 }
 
-// ended reports whether what was opened at start is over before the place
+// ended reports whether what was opened at start is over before the spot
 // where the reader noticed: the text has ended, or a line is indented no more
 // than the one with the opening, which therefore was meant to go on there.
 func (s *syntax) ended() bool {
@@ -268,7 +268,7 @@ func (s *syntax) above(n int) int {
 }
 
 // value explains a colon where no mapping can begin.
-func (s *syntax) value() fault {
+func (s *syntax) value() slip {
 	left, _ := s.split(s.at)
 	if _, value, found := strings.Cut(entryText(s.line(s.at.line)), ": "); found && strings.Contains(entryText(left), ": ") {
 		return secondColon(s.at, value)
@@ -277,18 +277,18 @@ func (s *syntax) value() fault {
 	text := entryText(s.line(above))
 	switch {
 	case above == 0 || strings.HasPrefix(strings.TrimSpace(s.line(above)), "---"):
-		return fault{}
+		return slip{}
 	case !strings.Contains(text, ":") && !strings.HasPrefix(strings.TrimSpace(s.line(above)), "- "):
 		return s.missingColon(above)
 	case indentation(s.line(s.at.line)) > indentation(s.line(above)):
-		return fault{place: place{s.at.line, indentation(s.line(s.at.line)) + 1}, message: "the line is indented below one that has its value already",
+		return slip{spot: spot{s.at.line, indentation(s.line(s.at.line)) + 1}, message: "the line is indented below one that has its value already",
 			mend: "Indent it like the key above, or let nothing follow the colon there."}
 	}
-	return fault{}
+	return slip{}
 }
 
-func secondColon(at place, value string) fault {
-	return fault{place: at, message: "a second `: ` stands here, in a value without quotes", mend: quoteIt(value)}
+func secondColon(at spot, value string) slip {
+	return slip{spot: at, message: "a second `: ` stands here, in a value without quotes", mend: quoteIt(value)}
 }
 
 // quoteIt says how to quote what stands on a line after its key, if that is
@@ -302,59 +302,59 @@ func quoteIt(value string) string {
 	return fmt.Sprintf(`Quote the value: "%s".`, value)
 }
 
-func (s *syntax) missingColon(line int) fault {
+func (s *syntax) missingColon(line int) slip {
 	word, _, _ := strings.Cut(entryText(s.line(line)), " ")
-	return fault{place: place{line, indentation(s.line(line)) + 1}, message: "the line has no colon, so it is no key",
+	return slip{spot: spot{line, indentation(s.line(line)) + 1}, message: "the line has no colon, so it is no key",
 		mend: fmt.Sprintf("Write `%s:`; or indent the line, if it continues the value above.", word)}
 }
 
-func (s *syntax) colon() fault {
+func (s *syntax) colon() slip {
 	if entryText(s.line(s.start.line)) == "" {
-		return fault{}
+		return slip{}
 	}
 	return s.missingColon(s.start.line)
 }
 
 // key explains what stands where a key of a mapping, or a document, must begin.
-func (s *syntax) key() fault {
+func (s *syntax) key() slip {
 	left, right := s.split(s.at)
 	before := strings.TrimRight(left, " ")
 	switch found := s.char(s.at); {
 	case before == "" && strings.HasPrefix(right+" ", "- "):
-		return fault{place: s.at, message: "an entry of a list stands where a key of the mapping is expected",
+		return slip{spot: s.at, message: "an entry of a list stands where a key of the mapping is expected",
 			mend: "Indent it like the entries above it, or remove the dash."}
 	case before == "":
 		return s.indented()
 	case found == "}" || found == "]":
-		return fault{place: s.at, message: found + " closes nothing", mend: "Remove it, or quote the value."}
+		return slip{spot: s.at, message: found + " closes nothing", mend: "Remove it, or quote the value."}
 	case strings.HasSuffix(before, `"`) || strings.HasSuffix(before, "'"):
 		return s.afterQuote(before)
 	}
-	return fault{}
+	return slip{}
 }
 
 // afterQuote explains text behind a closing quote: either that quote was
 // meant to open a text, since another one was never closed, or the text has
 // quotes inside.
-func (s *syntax) afterQuote(before string) fault {
+func (s *syntax) afterQuote(before string) slip {
 	quote := before[len(before)-1:]
 	if strings.Contains(before[:len(before)-1], quote) {
 		inside := map[string]string{`"`: `Write \" for a quote inside double quotes`, "'": "Write '' for a quote inside single quotes"}[quote]
-		return fault{place: s.at, message: "text follows the closing quote", mend: inside + ", or quote the whole value."}
+		return slip{spot: s.at, message: "text follows the closing quote", mend: inside + ", or quote the whole value."}
 	}
 	for n := s.at.line - 1; n > 0; n-- {
 		line := s.line(n)
 		if strings.Count(line, quote)%2 == 1 {
 			column := utf8.RuneCountInString(line[:strings.LastIndex(line, quote)]) + 1
-			return fault{place: place{n, column}, message: fmt.Sprintf("the quote %s opened here is closed only by the next one, lines below", quote), mend: "Add the closing quote."}
+			return slip{spot: spot{n, column}, message: fmt.Sprintf("the quote %s opened here is closed only by the next one, lines below", quote), mend: "Add the closing quote."}
 		}
 	}
-	return fault{}
+	return slip{}
 }
 
 // indented explains a line that begins between the columns of the blocks that
 // are open.
-func (s *syntax) indented() fault {
+func (s *syntax) indented() slip {
 	own := indentation(s.line(s.at.line))
 	deeper, shallower := -1, -1
 	for n := s.above(s.at.line); n > 0 && shallower < 0; n = s.above(n) {
@@ -372,14 +372,14 @@ func (s *syntax) indented() fault {
 		}
 	}
 	if deeper < 0 || shallower < 0 {
-		return fault{}
+		return slip{}
 	}
-	return fault{place: s.at, message: fmt.Sprintf("the line is indented by %d, which fits neither the %d nor the %d of the lines above", own, deeper, shallower),
+	return slip{spot: s.at, message: fmt.Sprintf("the line is indented by %d, which fits neither the %d nor the %d of the lines above", own, deeper, shallower),
 		mend: "Indent it like the line that it belongs to."}
 }
 
 // entry explains what stands among the entries of a list.
-func (s *syntax) entry() fault {
+func (s *syntax) entry() slip {
 	left, _ := s.split(s.at)
 	if strings.TrimSpace(left) != "" {
 		return s.key()
@@ -387,17 +387,17 @@ func (s *syntax) entry() fault {
 	if f := s.indented(); f.message != "" && s.start.column != s.at.column {
 		return f
 	}
-	return fault{place: s.at, message: "the line stands among the entries of a list and does not begin with a dash",
+	return slip{spot: s.at, message: "the line stands among the entries of a list and does not begin with a dash",
 		mend: "Begin it with `- `; or indent it less, to end the list, or more, to continue the entry."}
 }
 
-func (s *syntax) character() fault {
+func (s *syntax) character() slip {
 	_, value := s.split(s.at)
-	return fault{place: s.at, message: "a value cannot begin with " + s.char(s.at), mend: quoteIt(value)}
+	return slip{spot: s.at, message: "a value cannot begin with " + s.char(s.at), mend: quoteIt(value)}
 }
 
 // sign explains a lone * or &, with which many schedules and globs begin.
-func (s *syntax) sign() fault {
+func (s *syntax) sign() slip {
 	at := s.start
 	left, value := s.split(at)
 	// Of `*/5 * * * *` only the second star is no alias.
@@ -406,27 +406,27 @@ func (s *syntax) sign() fault {
 	}
 	what := map[string]string{"*": "an alias", "&": "an anchor"}[s.char(at)]
 	if what == "" {
-		return fault{}
+		return slip{}
 	}
-	return fault{place: at, message: fmt.Sprintf("a value cannot begin with %s, which is the sign of %s", s.char(at), what), mend: quoteIt(value)}
+	return slip{spot: at, message: fmt.Sprintf("a value cannot begin with %s, which is the sign of %s", s.char(at), what), mend: quoteIt(value)}
 }
 
-func (s *syntax) content() fault {
+func (s *syntax) content() slip {
 	switch char := s.char(s.at); char {
 	case "}", "]", ",":
-		return fault{place: s.at, message: "a value is expected before " + char, mend: "Add the value, or quote it if this is its text."}
+		return slip{spot: s.at, message: "a value is expected before " + char, mend: "Add the value, or quote it if this is its text."}
 	}
 	if _, rest := s.split(s.at); strings.TrimSpace(rest) == "" && s.at.line >= len(s.lines) {
 		if open, ok := s.lastOpen(); ok {
 			return s.neverClosed(open)
 		}
-		return fault{place: s.at, message: "the text ends where a value is expected", mend: "Add what is missing."}
+		return slip{spot: s.at, message: "the text ends where a value is expected", mend: "Add what is missing."}
 	}
-	return fault{}
+	return slip{}
 }
 
 // lastOpen returns the last { or [ of the text that has no partner.
-func (s *syntax) lastOpen() (place, bool) {
+func (s *syntax) lastOpen() (spot, bool) {
 	closed := 0
 	for n := len(s.lines); n > 0; n-- {
 		runes := []rune(s.lines[n-1])
@@ -436,27 +436,27 @@ func (s *syntax) lastOpen() (place, bool) {
 				closed++
 			case '{', '[':
 				if closed == 0 {
-					return place{n, i + 1}, true
+					return spot{n, i + 1}, true
 				}
 				closed--
 			}
 		}
 	}
-	return place{}, false
+	return spot{}, false
 }
 
-func (s *syntax) neverClosed(open place) fault {
+func (s *syntax) neverClosed(open spot) slip {
 	sign := s.char(open)
-	return fault{place: open, message: fmt.Sprintf("the %s opened here is never closed", sign), mend: "Add the " + closing[sign] + "."}
+	return slip{spot: open, message: fmt.Sprintf("the %s opened here is never closed", sign), mend: "Add the " + closing[sign] + "."}
 }
 
 var closing = map[string]string{"{": "}", "[": "]"}
 
-func (s *syntax) list() fault {
-	return fault{place: s.at, message: "a list cannot begin on the line of its key", mend: "Put each `- ` entry on a line of its own, or write the list as [a, b]."}
+func (s *syntax) list() slip {
+	return slip{spot: s.at, message: "a list cannot begin on the line of its key", mend: "Put each `- ` entry on a line of its own, or write the list as [a, b]."}
 }
 
-func (s *syntax) escape() fault {
+func (s *syntax) escape() slip {
 	left, right := s.split(s.at)
 	at := s.at
 	if i := strings.LastIndexByte(left, '\\'); i >= 0 && !strings.HasPrefix(right, `\`) {
@@ -464,22 +464,22 @@ func (s *syntax) escape() fault {
 		at.column = utf8.RuneCountInString(left[:i]) + 1
 	}
 	if len(right) < 2 || right[0] != '\\' {
-		return fault{}
+		return slip{}
 	}
 	_, size := utf8.DecodeRuneInString(right[1:])
-	return fault{place: at, message: fmt.Sprintf("%s begins no escape of a text in double quotes", right[:1+size]),
+	return slip{spot: at, message: fmt.Sprintf("%s begins no escape of a text in double quotes", right[:1+size]),
 		mend: `Write \\ for a backslash, or put the text in single quotes.`}
 }
 
-func (s *syntax) blockHeader() fault {
+func (s *syntax) blockHeader() slip {
 	if s.reading != "while scanning a block scalar" {
-		return fault{}
+		return slip{}
 	}
-	return fault{place: s.at, message: "text follows the " + s.char(s.start) + " that begins a block of lines", mend: "Begin the text on the next line."}
+	return slip{spot: s.at, message: "text follows the " + s.char(s.start) + " that begins a block of lines", mend: "Begin the text on the next line."}
 }
 
-func (s *syntax) alias() fault {
+func (s *syntax) alias() slip {
 	name := strings.TrimSuffix(strings.TrimPrefix(s.message, "unknown anchor '"), "' referenced")
-	return fault{place: s.at, message: fmt.Sprintf("the alias *%s names no anchor before it", name),
+	return slip{spot: s.at, message: fmt.Sprintf("the alias *%s names no anchor before it", name),
 		mend: fmt.Sprintf("Set the anchor &%s further up in the document, or quote the value.", name)}
 }

@@ -160,7 +160,7 @@ func annotated(text []byte, fields []TracedField) []byte {
 func lineOfField(node *yaml.Node, field string) int {
 	line := 0
 	for _, step := range splitPath(field) {
-		next := child(node, step)
+		_, next := child(node, step)
 		if next == nil {
 			return 0
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // written returns the object of a text, as a file of that name has it.
-func written(t *testing.T, file, text string) Object {
+func asWritten(t *testing.T, file, text string) Object {
 	t.Helper()
 	documents, err := ReadDocuments(file, []byte(text), DocumentLimits{})
 	if err != nil {
@@ -22,8 +22,8 @@ func written(t *testing.T, file, text string) Object {
 }
 
 func TestTraceOfAFileTellsWhatItIsToEachObject(t *testing.T) {
-	plain := written(t, "cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\ndata:\n  a.b/c: x\n")
-	expanded := written(t, "e.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: made}\n")
+	plain := asWritten(t, "cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\ndata:\n  a.b/c: x\n")
+	expanded := asWritten(t, "e.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: made}\n")
 	expanded.Fields = nil
 	expanded.Origin = Origin{File: "e.yaml", Line: 6, Template: "t.yaml", TemplateLine: 1, Item: 2, ParameterFile: "items.csv", ParameterLine: 3}
 	for _, test := range []struct {
@@ -57,7 +57,7 @@ func TestTraceOfAFileTellsWhatItIsToEachObject(t *testing.T) {
 }
 
 func TestObjectsAreFoundByTheirNames(t *testing.T) {
-	objects := []Object{written(t, "a.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: hello}\n")}
+	objects := []Object{asWritten(t, "a.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: hello}\n")}
 	for name, want := range map[string]string{"job/hello": "found", "Job/hello": "found", "job.batch/hello": "found", "job/helo": "job/hello", "cronjob/x": ""} {
 		found, near := FindObjects(objects, name)
 		if len(found) == 1 {
