@@ -44,7 +44,7 @@ func KubernetesVersion() string { return kubernetes().version }
 // readCatalog relies on the layout that the generator writes: one entry a line.
 func readCatalog(text string) *catalog {
 	c := &catalog{lines: map[string]string{}, kinds: map[string]string{}, served: map[groupKind][]string{}, compiled: map[string]*definition{}}
-	inKinds := false
+	section := ""
 	for line := range strings.Lines(text) {
 		name, value, ok := strings.Cut(strings.TrimRight(line, ",\n"), ": ")
 		if !ok {
@@ -52,19 +52,17 @@ func readCatalog(text string) *catalog {
 		}
 		name = strings.Trim(name, `"`)
 		switch {
+		case value == "{":
+			section = name
 		case name == "title":
 			c.version = strings.TrimPrefix(strings.Trim(value, `"`), "Kubernetes ")
-		case name == "x-kubernetes-kinds":
-			inKinds = true
-		case name == "definitions":
-			inKinds = false
-		case inKinds:
+		case section == "definitions":
+			c.lines[name] = value
+		case section == "x-kubernetes-kinds":
 			c.kinds[name] = strings.Trim(value, `"`)
 			apiVersion, kind, _ := strings.Cut(name, " ")
 			key := groupKind{groupOf(apiVersion), kind}
 			c.served[key] = append(c.served[key], apiVersion)
-		default:
-			c.lines[name] = value
 		}
 	}
 	return c
