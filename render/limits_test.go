@@ -35,11 +35,11 @@ func TestEachLimitNamesTheFieldThatRaisesIt(t *testing.T) {
 		{"objects", two, Limits{Objects: 1}, Limits{Objects: 2}},
 		{"objects", map[string]string{"a.yaml": ten}, Limits{Objects: 9}, Limits{Objects: 10}},
 		{"items", map[string]string{"a.yaml": ten}, Limits{Items: 9}, Limits{Items: 10}},
-		{"renderedBytes", map[string]string{"a.yaml": ten}, Limits{RenderedBytes: 300}, Limits{RenderedBytes: 1000}},
+		{"renderedBytes", map[string]string{"a.yaml": ten}, Limits{RenderedBytes: 100}, Limits{RenderedBytes: 1000}},
 		{"renderedBytes", map[string]string{"a.yaml": large}, Limits{RenderedBytes: 700}, Limits{RenderedBytes: 1200}},
 		{"renderedBytes", map[string]string{"a.yaml.j2": fmt.Sprintf(configMap, "a") + "data: {a: \"{{ 'x' * 500 }}\"}\n"}, Limits{RenderedBytes: 500}, Limits{RenderedBytes: 600}},
 		{"templateBytes", map[string]string{"a.yaml.j2": fmt.Sprintf(configMap, "a") + "data: {a: \"{{ 'x' * 50 }}\"}\n"}, Limits{TemplateBytes: 60}, Limits{TemplateBytes: 150}},
-		{"templateTime", map[string]string{"a.yaml.j2": "{% for a in range(3000) %}{% for b in range(100) %}{% endfor %}{% endfor %}" + fmt.Sprintf(configMap, "a")}, Limits{TemplateTime: time.Millisecond}, Limits{TemplateTime: time.Hour}},
+		{"templateTime", map[string]string{"a.yaml.j2": "{% for a in range(300) %}{% for b in range(100) %}{% endfor %}{% endfor %}" + fmt.Sprintf(configMap, "a")}, Limits{TemplateTime: time.Millisecond}, Limits{TemplateTime: time.Hour}},
 		{"overlayTime", map[string]string{"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": fmt.Sprintf(configMap, "a")}, Limits{OverlayTime: 1}, Limits{OverlayTime: time.Hour}},
 	} {
 		fsys := fstest.MapFS{}

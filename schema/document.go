@@ -30,9 +30,7 @@ func (l DocumentLimits) withDefaults() DocumentLimits {
 	l.FileBytes = cmp.Or(l.FileBytes, int(DefaultLimits.FileBytes))
 	l.Nesting = cmp.Or(l.Nesting, int(DefaultLimits.Nesting))
 	l.AliasNodes = cmp.Or(l.AliasNodes, int(DefaultLimits.AliasNodes))
-	if l.Documents == 0 {
-		l.Documents = 50_000
-	}
+	l.Documents = cmp.Or(l.Documents, int(DefaultLimits.Objects))
 	return l
 }
 
@@ -80,7 +78,7 @@ func ReadDocuments(file string, data []byte, limits DocumentLimits) ([]Document,
 		}
 		if count == limits.Documents {
 			return nil, &Problem{Rule: "R004", Origin: NodeOrigin(file, &root),
-				Message: fmt.Sprintf("the file has more than %d documents", limits.Documents), Mend: "Split the file, or use an Expansion."}
+				Message: fmt.Sprintf("the file has more than %d documents", limits.Documents), Mend: "Split the file, use an Expansion, or raise spec.limits.objects."}
 		}
 		if len(root.Content) == 0 || isEmptyScalar(root.Content[0]) {
 			continue

@@ -62,13 +62,20 @@ func TestJSONSchemaAgreesWithTheDecoder(t *testing.T) {
 		"kind: Expansion\nspec: {template: a.yaml, parameters: {matrix: {A: {range: {from: 1}}}}}":                         false,
 		"kind: Expansion\nspec: {template: a.yaml, parameters: {items: [{1A: apple}]}}":                                    false,
 		"kind: SchedulePolicy\nspec: {}": false,
-		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, interval: 30s, drift: Report}":                  true,
-		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, drift: report}":                                 false,
-		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, interval: 30}":                                  false,
-		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y', branch: a, tag: b}}}":                             false,
-		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}, directory: {path: jobs}}}":                       false,
-		"kind: Sync\nmetadata: {name: A}\nspec: {source: {git: {url: 'https://x/y'}}}":                                                false,
-		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, prune: {enabled: false}, target: {kinds: [Job]}}": true,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, interval: 30s, drift: Report}":                                        true,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, drift: report}":                                                       false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}}, interval: 30}":                                                        false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y', branch: a, tag: b}}}":                                                   false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {git: {url: 'https://x/y'}, directory: {path: jobs}}}":                                             false,
+		"kind: Sync\nmetadata: {name: A}\nspec: {source: {git: {url: 'https://x/y'}}}":                                                                      false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, prune: {enabled: false}, target: {kinds: [Job]}}":                       true,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, limits: {fileBytes: 1Mi, totalBytes: 65536, renderTime: 1m, files: 1}}": true,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, limits: {fileBytes: 1MB}}":                                              false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, limits: {fileBytes: 1.5}}":                                              false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, limits: {fileBytes: 0}}":                                                false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, limits: {fileBytes: 0Ki}}":                                              false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, limits: {files: 0}}":                                                    false,
+		"kind: Sync\nmetadata: {name: a}\nspec: {source: {directory: {path: jobs}}, limits: {nesting: 10001}}":                                              false,
 	} {
 		text = "apiVersion: rota.dev/v1alpha1\n" + text
 		var document any
@@ -194,6 +201,20 @@ var textsOf = map[string][2][]any{
 	"SyncTarget.Namespace":      {{"batch", "a-1"}, {"Batch", "a.b", "-", strings.Repeat("a", 64)}},
 	"SyncTarget.Namespaces":     {{"batch", "a-1"}, {"Batch", "a/b"}},
 	"SyncTarget.Kinds":          {{"Job", "Role.rbac.authorization.k8s.io"}, {"job", ".x", "1"}},
+	"SyncLimits.FileBytes":      {{"1Mi", "65536", 65536, "0.5Gi", "3M"}, {"1MB", "", 0, "0", "0Ki", -1, 1.5, "1.5", "1e6", "x"}},
+	"SyncLimits.TotalBytes":     {{"1Mi", "65536", 65536, "0.5Gi", "3M"}, {"1MB", "", 0, "0", "0Ki", -1, 1.5, "1.5", "1e6", "x"}},
+	"SyncLimits.RenderedBytes":  {{"1Mi", "65536", 65536, "0.5Gi", "3M"}, {"1MB", "", 0, "0", "0Ki", -1, 1.5, "1.5", "1e6", "x"}},
+	"SyncLimits.TemplateBytes":  {{"1Mi", "65536", 65536, "0.5Gi", "3M"}, {"1MB", "", 0, "0", "0Ki", -1, 1.5, "1.5", "1e6", "x"}},
+	"SyncLimits.OverlayBytes":   {{"1Mi", "65536", 65536, "0.5Gi", "3M"}, {"1MB", "", 0, "0", "0Ki", -1, 1.5, "1.5", "1e6", "x"}},
+	"SyncLimits.RendererMemory": {{"64Mi", "1Gi", 67108864}, {1048576, "x"}},
+	"SyncLimits.Nesting":        {{1, 7, 10000}, {0, -1, "7", 1.5, 10001}},
+	"SyncLimits.Files":          {{1, 7, 100000}, {0, -1, "7", 1.5}},
+	"SyncLimits.AliasNodes":     {{1, 7, 100000}, {0, -1, "7", 1.5}},
+	"SyncLimits.Objects":        {{1, 7, 100000}, {0, -1, "7", 1.5}},
+	"SyncLimits.Items":          {{1, 7, 100000}, {0, -1, "7", 1.5}},
+	"SyncLimits.TemplateTime":   {{"5s", "1m"}, {"x", "5"}},
+	"SyncLimits.OverlayTime":    {{"5s", "1m"}, {"x", "5"}},
+	"SyncLimits.RenderTime":     {{"5s", "1m"}, {"x", "5"}},
 	"SyncTarget.ServiceAccount": {{"a", "a/b"}, {"/", "a/", "/b", "a/b/c"}},
 }
 
@@ -219,7 +240,7 @@ var exclusive = map[string][]string{
 
 func (d draw) value(t reflect.Type, field string) any {
 	switch t {
-	case reflect.TypeFor[Duration]():
+	case reflect.TypeFor[Duration](), reflect.TypeFor[Bytes]():
 		return d.text(field)
 	case reflect.TypeFor[Values]():
 		return d.parameters()
@@ -242,6 +263,9 @@ func (d draw) value(t reflect.Type, field string) any {
 	case reflect.Bool:
 		return d.one(true, false)
 	case reflect.Int64:
+		if _, ok := textsOf[field]; ok {
+			return d.text(field)
+		}
 		if d.IntN(15) == 0 {
 			return d.one(-1, 101, 1e30, 1e30)
 		}

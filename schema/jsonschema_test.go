@@ -161,7 +161,7 @@ func (g *generator) schema(t reflect.Type) map[string]any {
 	case reflect.TypeFor[Moment]():
 		return map[string]any{"type": "string", "pattern": datePattern + "|" + timePattern}
 	case reflect.TypeFor[Bytes]():
-		return map[string]any{"type": []string{"string", "integer"}, "pattern": bytesForm.String(), "minimum": 1}
+		return map[string]any{"type": []string{"string", "integer"}, "pattern": bytesForm.String(), "minimum": 1, "not": keywords{"type": "string", "pattern": `^[0.]+[A-Za-z]*$`}}
 	case reflect.TypeFor[Values]():
 		return map[string]any{"type": "object", "propertyNames": map[string]any{"pattern": ParameterName.String()}, "additionalProperties": anyScalar}
 	case reflect.TypeFor[Matrix]():

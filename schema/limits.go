@@ -101,7 +101,7 @@ func (l *SyncLimits) Set(text string) error {
 type Bytes int64
 
 // bytesForm is the part of Kubernetes' quantities that makes sense for a size.
-var bytesForm = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,6})?(k|M|G|Ki|Mi|Gi)?$`)
+var bytesForm = regexp.MustCompile(`^[0-9]{1,12}((\.[0-9]{1,6})?(k|M|G|Ki|Mi|Gi))?$`)
 
 // UnmarshalText reads text such as 16Mi.
 func (b *Bytes) UnmarshalText(text []byte) error {

@@ -158,7 +158,7 @@ func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, 
 // renderLimits are limits as the renderer takes them.
 func renderLimits(l schema.SyncLimits) render.Limits {
 	return render.Limits{
-		Documents:  schema.DocumentLimits{FileBytes: int(l.FileBytes), Nesting: int(l.Nesting), AliasNodes: int(l.AliasNodes)},
+		Documents:  schema.DocumentLimits{FileBytes: int(l.FileBytes), Nesting: int(l.Nesting), AliasNodes: int(l.AliasNodes), Documents: int(l.Objects)},
 		TotalBytes: int64(l.TotalBytes), Files: int(l.Files), Objects: int(l.Objects), Items: int(l.Items), RenderedBytes: int64(l.RenderedBytes),
 		TemplateBytes: int(l.TemplateBytes), TemplateTime: l.TemplateTime.Duration, OverlayTime: l.OverlayTime.Duration,
 	}
