@@ -39,8 +39,6 @@ func scopeOf(k schema.Key) scope { return scope{kind: k.GroupKind(), namespace: 
 type mirror struct {
 	scope    scope
 	resource k8sschema.GroupVersionResource
-	// wants narrows what is kept; nil keeps all.
-	wants func(schema.Key) bool
 	// tell is called, without locks, for each change that is not our own last
 	// write.
 	tell func(key schema.Key, before, after *unstructured.Unstructured)
@@ -76,12 +74,12 @@ type source struct {
 	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-func startMirror(at scope, resource k8sschema.GroupVersionResource, wants func(schema.Key) bool, from source, log *slog.Logger, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
+func startMirror(at scope, resource k8sschema.GroupVersionResource, from source, log *slog.Logger, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
 	// What the reflector has to say of errors is heard here.
 	silence := logr.Discard()
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), silence))
 	m := &mirror{
-		scope: at, resource: resource, wants: wants, tell: tell, log: log, cancel: cancel, done: make(chan struct{}),
+		scope: at, resource: resource, tell: tell, log: log, cancel: cancel, done: make(chan struct{}),
 		objects: map[schema.Key]*unstructured.Unstructured{}, dropped: map[types.UID]bool{},
 		vanished: map[schema.Key]*unstructured.Unstructured{}, writing: map[schema.Key]*touched{},
 		pulse: make(chan struct{}),
@@ -185,7 +183,7 @@ func (m *mirror) Update(obj any) error {
 	m.mu.Lock()
 	m.seen = u.GetResourceVersion()
 	key := m.key(u)
-	if m.wants != nil && !m.wants(key) || m.dropped[u.GetUID()] {
+	if m.dropped[u.GetUID()] {
 		m.mu.Unlock()
 		return nil
 	}
@@ -238,9 +236,7 @@ func (m *mirror) Replace(list []any, resourceVersion string) error {
 		if err != nil {
 			return err
 		}
-		if key := m.key(u); m.wants == nil || m.wants(key) {
-			listed[key] = u
-		}
+		listed[m.key(u)] = u
 	}
 	m.mu.Lock()
 	type change struct {
@@ -326,7 +322,7 @@ func (m *mirror) end(key schema.Key, answer *unstructured.Unstructured) {
 	now := m.objects[key]
 	if answer != nil {
 		switch {
-		case m.wants != nil && !m.wants(key) || m.dropped[answer.GetUID()]:
+		case m.dropped[answer.GetUID()]:
 		case now == nil && m.synced && !newerVersion(answer.GetResourceVersion(), m.seen):
 			// The watch is past this write already: somebody deleted it since.
 		case now == nil || newer(answer, now):

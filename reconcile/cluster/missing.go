@@ -117,8 +117,7 @@ func (s *Set) missingIn(ctx context.Context, at scope, version string, keys []sc
 	return live, nil
 }
 
-// otherMirror returns the watch of the metadata of every object in the scope;
-// it keeps those with a desired key.
+// otherMirror returns the watch of the metadata of every object in the scope.
 func (s *Set) otherMirror(at scope, resource k8sschema.GroupVersionResource) *mirror {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +125,7 @@ func (s *Set) otherMirror(at scope, resource k8sschema.GroupVersionResource) *mi
 		return m
 	}
 	client := s.as.metadata.Resource(resource).Namespace(at.namespace)
-	m := s.start(at, resource, nil, source{
+	m := s.start(at, resource, source{
 		list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return client.List(ctx, o)
 		},

@@ -169,7 +169,7 @@ func (s *Set) memberMirror(at scope, resource k8sschema.GroupVersionResource) (*
 	}
 	client := s.as.dynamic.Resource(resource).Namespace(at.namespace)
 	selector := schema.ApplySetPartOf + "=" + s.id
-	m := s.start(at, resource, nil, source{
+	m := s.start(at, resource, source{
 		list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = selector
 			return client.List(ctx, o)
@@ -183,8 +183,8 @@ func (s *Set) memberMirror(at scope, resource k8sschema.GroupVersionResource) (*
 	return m, nil
 }
 
-func (s *Set) start(at scope, resource k8sschema.GroupVersionResource, wants func(schema.Key) bool, from source, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
-	return startMirror(at, resource, wants, from, s.log, tell)
+func (s *Set) start(at scope, resource k8sschema.GroupVersionResource, from source, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
+	return startMirror(at, resource, from, s.log, tell)
 }
 
 // memberChanged decides whether a change of a member is worth a sync.
