@@ -371,6 +371,18 @@ func (m *mirror) get(key schema.Key) (*unstructured.Unstructured, <-chan struct{
 	return m.objects[key], m.pulse
 }
 
+// gone reports whether the object that was seen as before is known not to be
+// there any more. That none is shown says so only if more is known than what
+// before was.
+func (m *mirror) gone(key schema.Key, before *unstructured.Unstructured) (bool, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := m.objects[key]; now != nil {
+		return now.GetUID() != before.GetUID(), m.pulse
+	}
+	return !newerVersion(before.GetResourceVersion(), m.seen), m.pulse
+}
+
 // empty reports whether there is no object.
 func (m *mirror) empty() bool {
 	m.mu.Lock()

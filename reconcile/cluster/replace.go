@@ -99,8 +99,8 @@ func (a *application) goneByWatch(c plan.Change) (<-chan struct{}, bool) {
 	if m == nil || c.Before.GetLabels()[schema.ApplySetPartOf] != a.set.id {
 		return nil, false
 	}
-	now, pulse := m.get(c.Key)
-	return pulse, now == nil || now.GetUID() != c.Before.GetUID()
+	gone, pulse := m.gone(c.Key, c.Before)
+	return pulse, gone
 }
 
 func (a *application) stuck(c plan.Change) error {
