@@ -40,6 +40,13 @@ func (s *Set) ApplyEach(ctx context.Context, p plan.Plan, each func(plan.Outcome
 		outcomes: make([]plan.Outcome, len(p.Changes)), settled: make([]bool, len(p.Changes)),
 		namespaces: map[string]bool{},
 	}
+	defer func() {
+		// Also after a panic, an error or an end of ctx: what was written by then
+		// is to be followed. A dry run wrote nothing.
+		if !answer.dry() {
+			s.follow()
+		}
+	}()
 	s.await(p)
 	a.settleIdle()
 	if !p.Writes() {
@@ -223,6 +230,7 @@ func (a *application) wave(indexes []int) error {
 
 // releaseAll lets prepared Jobs go. They are begun, so ctx does not stop it.
 func (a *application) releaseAll(prepared map[int]*unstructured.Unstructured) {
+	a.followRuns(prepared)
 	var group errgroup.Group
 	group.SetLimit(a.set.cluster.options.Workers)
 	for _, i := range slices.Sorted(maps.Keys(prepared)) {
@@ -232,6 +240,24 @@ func (a *application) releaseAll(prepared map[int]*unstructured.Unstructured) {
 		})
 	}
 	_ = group.Wait()
+}
+
+// followRuns returns when prepared Jobs are watched: one that is released can
+// end and vanish before all are, and how it ended is then known by the watch
+// alone. Without one they are released too, for that they ran is recorded.
+func (a *application) followRuns(prepared map[int]*unstructured.Unstructured) {
+	if a.answer.dry() {
+		return
+	}
+	watched := map[scope]bool{}
+	for i := range prepared {
+		key := a.plan.Changes[i].Key
+		if m := a.set.member(key); m != nil && !watched[scopeOf(key)] {
+			watched[scopeOf(key)] = true
+			m.start()
+			_ = m.wait(a.ctx)
+		}
+	}
 }
 
 // begin writes one object. Release is set for a prepared Job, which is to be

@@ -55,6 +55,8 @@ func TestRequestsOfAThousandJobs(t *testing.T) {
 	if _, err := s.Apply(w.ctx, p); err != nil {
 		t.Fatal(err)
 	}
+	// What follows the Jobs from then on is opened by the apply, and counted.
+	w.mustObserve(s, jobs)
 	got, sum := counts.Take()
 	t.Logf("first apply: %d requests: %v", sum, got)
 	// A busy server cuts watches under a burst; to resume them is no cost of
@@ -106,6 +108,20 @@ func TestRequestsOfAThousandJobs(t *testing.T) {
 	}
 }
 
+// mustObserve looks at objects as they are named in the repository.
+func (w *world) mustObserve(s *Set, objects []schema.Object) plan.Observation {
+	w.t.Helper()
+	resolved, _, err := s.Resolve(w.ctx, objects)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	seen, err := s.Observe(w.ctx, resolved)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return seen
+}
+
 func (w *world) mustCompute(s *Set, objects []schema.Object) plan.Plan {
 	w.t.Helper()
 	p, err := w.compute(s, objects)
@@ -116,9 +132,10 @@ func (w *world) mustCompute(s *Set, objects []schema.Object) plan.Plan {
 }
 
 // BenchmarkFirstApply reports the ratio of a first apply of a thousand Jobs to
-// what the server can do: a loop that only applies, in the same run. Its
-// cluster runs no Job controller, whose work on the Jobs of one loop would be
-// counted against the next.
+// what the server can do: a loop that only applies, in the same run; and that
+// of the apply with the first answer of the watch that it opens, which comes
+// after its end. Its cluster runs no Job controller, whose work on the Jobs of
+// one loop would be counted against the next.
 func BenchmarkFirstApply(b *testing.B) {
 	if testing.Short() || raced {
 		b.Skip("needs the local cluster, and times that mean something; left out by -short and -race")
@@ -126,7 +143,7 @@ func BenchmarkFirstApply(b *testing.B) {
 	quiet := localtest.Shared(b, "--node", "none", "--controllers", "namespace")
 	warm := newWorldIn(b, quiet)
 	warm.bareLoop(warm.manyJobs("warm", 100))
-	var ratios []float64
+	var applied, followed []float64
 	for b.Loop() {
 		// Namespaces of their own: the Jobs of the rounds before are not to be
 		// listed.
@@ -139,13 +156,16 @@ func BenchmarkFirstApply(b *testing.B) {
 		if _, err := s.Apply(w.ctx, w.mustCompute(s, jobs)); err != nil {
 			b.Fatal(err)
 		}
-		ours := time.Since(started)
+		applied = append(applied, time.Since(started).Seconds()/bare.Seconds())
+		w.mustObserve(s, jobs)
+		followed = append(followed, time.Since(started).Seconds()/bare.Seconds())
 		s.Close()
-		ratios = append(ratios, ours.Seconds()/bare.Seconds())
 	}
-	slices.Sort(ratios)
-	b.ReportMetric(ratios[0], "best-x-of-bare")
-	b.ReportMetric(ratios[len(ratios)/2], "median-x-of-bare")
+	slices.Sort(applied)
+	slices.Sort(followed)
+	b.ReportMetric(applied[0], "best-x-of-bare")
+	b.ReportMetric(applied[len(applied)/2], "median-x-of-bare")
+	b.ReportMetric(followed[len(followed)/2], "followed-median-x-of-bare")
 }
 
 func (w *world) bareLoop(jobs []schema.Object) time.Duration {

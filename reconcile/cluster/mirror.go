@@ -39,12 +39,19 @@ func scopeOf(k schema.Key) scope { return scope{kind: k.GroupKind(), namespace: 
 type mirror struct {
 	scope    scope
 	resource k8sschema.GroupVersionResource
+	from     source
 	// tell is called, without locks, for each change that is not our own last
 	// write.
 	tell func(key schema.Key, before, after *unstructured.Unstructured)
+	// lost is called, without locks, when the server refuses to go on with what
+	// the mirror has; wait says why.
+	lost func()
 
 	log    *slog.Logger
+	ctx    context.Context
 	cancel context.CancelFunc
+	once   sync.Once
+	late   *time.Timer
 	done   chan struct{}
 
 	mu      sync.Mutex
@@ -56,8 +63,10 @@ type mirror struct {
 	// writing are keys with a request of ours under way, and whether an event
 	// came meanwhile; what it means is known when the answer is there.
 	writing map[schema.Key]*touched
-	// seen is the resourceVersion up to which the watch has told everything.
-	seen   string
+	// seen is the resourceVersion up to which everything is known; empty before
+	// anything is.
+	seen string
+	// synced is set once the server has answered the reflector.
 	synced bool
 	err    error
 	pulse  chan struct{}
@@ -74,59 +83,89 @@ type source struct {
 	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-func startMirror(at scope, resource k8sschema.GroupVersionResource, from source, log *slog.Logger, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
+// newMirror returns the mirror of what from lists and watches in at. It asks
+// for nothing before start.
+func newMirror(at scope, resource k8sschema.GroupVersionResource, from source, log *slog.Logger) *mirror {
 	// What the reflector has to say of errors is heard here.
-	silence := logr.Discard()
-	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), silence))
-	m := &mirror{
-		scope: at, resource: resource, tell: tell, log: log, cancel: cancel, done: make(chan struct{}),
+	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), logr.Discard()))
+	return &mirror{
+		scope: at, resource: resource, from: from, log: log, ctx: ctx, cancel: cancel, done: make(chan struct{}),
+		tell: func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured) {}, lost: func() {},
 		objects: map[schema.Key]*unstructured.Unstructured{}, dropped: map[types.UID]bool{},
 		vanished: map[schema.Key]*unstructured.Unstructured{}, writing: map[schema.Key]*touched{},
 		pulse: make(chan struct{}),
 	}
-	lw := &cache.ListWatch{
+}
+
+// emptyAt says, before start, that a list of resourceVersion showed nothing to
+// copy, and that the mirror is relied on from there. Its first answer is then
+// one more list of a world that is known: whatever is neither what that list
+// showed nor our own writes since is told, as after a watch that was cut.
+// It starts within patience, if nobody starts it before.
+func (m *mirror) emptyAt(resourceVersion string, patience time.Duration) {
+	m.seen = resourceVersion
+	m.late = time.AfterFunc(patience, m.start)
+}
+
+// start begins to list and to watch, unless it was started or stopped before.
+func (m *mirror) start() {
+	m.once.Do(func() {
+		silence := logr.Discard()
+		reflector := cache.NewReflectorWithOptions(m.listWatch(), nil, m, cache.ReflectorOptions{
+			Logger: &silence, Name: "rota", TypeDescription: kindName(m.scope.kind),
+			Backoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 30 * time.Second},
+		})
+		go func() {
+			defer close(m.done)
+			reflector.RunWithContext(m.ctx)
+		}()
+	})
+}
+
+func (m *mirror) listWatch() *cache.ListWatch {
+	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			if o.ResourceVersion == "0" {
 				// Any old state of the watch cache would do for client-go; a
 				// decision on it could repeat what was done since.
 				o.ResourceVersion = ""
 			}
-			list, err := from.list(ctx, o)
+			list, err := m.from.list(ctx, o)
 			m.heard(err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			w, err := from.watch(ctx, o)
+			w, err := m.from.watch(ctx, o)
 			m.heard(err)
 			return w, err
 		},
 	}
-	reflector := cache.NewReflectorWithOptions(lw, nil, m, cache.ReflectorOptions{
-		Logger: &silence, Name: "rota", TypeDescription: kindName(at.kind),
-		Backoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 30 * time.Second},
-	})
-	go func() {
-		defer close(m.done)
-		reflector.RunWithContext(ctx)
-	}()
-	return m
 }
 
+// stop ends what start began and waits for it; a later start does nothing.
 func (m *mirror) stop() {
 	m.cancel()
+	m.once.Do(func() { close(m.done) })
+	if m.late != nil {
+		m.late.Stop()
+	}
 	<-m.done
 }
 
 // heard notes what the server said to the last list or watch.
 func (m *mirror) heard(err error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if err != nil && m.err == nil {
 		m.log.Warn("watching failed and is tried again", "kind", kindName(m.scope.kind), "namespace", m.scope.namespace, "error", err)
 	}
+	lost := m.seen != "" && lasting(err) && !lasting(m.err)
 	m.err = err
 	if err != nil {
 		m.beat()
+	}
+	m.mu.Unlock()
+	if lost {
+		m.lost()
 	}
 }
 
@@ -244,6 +283,7 @@ func (m *mirror) Replace(list []any, resourceVersion string) error {
 		before, after *unstructured.Unstructured
 	}
 	var changes []change
+	first := m.seen == ""
 	uids := map[types.UID]bool{}
 	for key, u := range listed {
 		uids[u.GetUID()] = true
@@ -252,6 +292,10 @@ func (m *mirror) Replace(list []any, resourceVersion string) error {
 			continue
 		}
 		m.objects[key] = u
+		if first && before == nil && m.writing[key] == nil {
+			// Nothing was known of it: who needs to know is waiting.
+			continue
+		}
 		changes = append(changes, change{key, before, u})
 	}
 	for key, before := range m.objects {
@@ -267,13 +311,8 @@ func (m *mirror) Replace(list []any, resourceVersion string) error {
 			delete(m.dropped, uid)
 		}
 	}
-	first := !m.synced
 	m.seen, m.synced = resourceVersion, true
-	if first {
-		m.beat()
-		m.mu.Unlock()
-		return nil
-	}
+	m.beat()
 	m.mu.Unlock()
 	for _, c := range changes {
 		m.mu.Lock()
@@ -320,21 +359,28 @@ func (m *mirror) end(key schema.Key, answer *unstructured.Unstructured) {
 	t := m.writing[key]
 	delete(m.writing, key)
 	now := m.objects[key]
-	if answer != nil {
-		switch {
-		case m.dropped[answer.GetUID()]:
-		case now == nil && m.synced && !newerVersion(answer.GetResourceVersion(), m.seen):
-			// The watch is past this write already: somebody deleted it since.
-		case now == nil || newer(answer, now):
-			m.objects[key] = answer
-			m.beat()
-			now = answer
+	gone := false
+	switch {
+	case answer == nil || m.dropped[answer.GetUID()]:
+	case now == nil && !newerVersion(answer.GetResourceVersion(), m.seen):
+		// What is known is past this write already: somebody deleted it since.
+		gone = true
+		if last := m.vanished[key]; last == nil || newer(answer, last) {
+			m.vanished[key] = answer
 		}
+	case now == nil || newer(answer, now):
+		m.objects[key] = answer
+		m.beat()
+		now = answer
 	}
 	own := answer != nil && now != nil && now.GetResourceVersion() == answer.GetResourceVersion()
 	m.mu.Unlock()
-	if t != nil && t.event && !own {
+	switch {
+	case t != nil && t.event && !own:
 		m.tell(key, t.before, now)
+	case gone:
+		// A list that was answered meanwhile did not show it at all.
+		m.tell(key, answer, nil)
 	}
 }
 

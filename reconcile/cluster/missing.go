@@ -20,7 +20,7 @@ import (
 const fewKeys = 8
 
 // readMissing fills in the objects that have a desired key and are no members.
-func (s *Set) readMissing(ctx context.Context, desired []schema.Object, unread map[scope]error, o *plan.Observation) error {
+func (s *Set) readMissing(ctx context.Context, desired []schema.Object, unread map[scope]error, fresh map[scope]listed, o *plan.Observation) error {
 	missing := map[scope][]schema.Key{}
 	versions := map[scope]string{}
 	for _, d := range desired {
@@ -33,7 +33,14 @@ func (s *Set) readMissing(ctx context.Context, desired []schema.Object, unread m
 	}
 	s.retireOthers(missing)
 	for at, keys := range missing {
-		found, err := s.missingIn(ctx, at, versions[at], keys)
+		var found map[schema.Key]*unstructured.Unstructured
+		var err error
+		if shown, ok := fresh[at]; ok {
+			s.missed[at]++
+			found, err = s.readKeys(ctx, at, shown.resource, shown.of(keys))
+		} else {
+			found, err = s.missingIn(ctx, at, versions[at], keys)
+		}
 		switch {
 		case err == nil:
 			maps.Copy(o.Live, found)
@@ -74,13 +81,9 @@ func (s *Set) retireOthers(missing map[scope][]schema.Key) {
 // missingIn returns what the keys of one scope name. The first time it reads;
 // keys that go on missing are followed by a watch of metadata.
 func (s *Set) missingIn(ctx context.Context, at scope, version string, keys []schema.Key) (map[schema.Key]*unstructured.Unstructured, error) {
-	found, known, err := s.cluster.kinds.find(ctx, at.kind)
-	if err != nil || !known || found.namespaced != (at.namespace != "") {
+	resource, ok, err := s.resourceOf(ctx, at, version)
+	if err != nil || !ok {
 		return nil, err
-	}
-	resource, ok := found.resource(version)
-	if !ok || found.missingVerb() != "" {
-		return nil, nil
 	}
 	s.missed[at]++
 	if s.missed[at] == 1 {
@@ -125,7 +128,7 @@ func (s *Set) otherMirror(at scope, resource k8sschema.GroupVersionResource) *mi
 		return m
 	}
 	client := s.as.metadata.Resource(resource).Namespace(at.namespace)
-	m := s.start(at, resource, source{
+	m := s.mirror(at, resource, source{
 		list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return client.List(ctx, o)
 		},
@@ -133,6 +136,7 @@ func (s *Set) otherMirror(at scope, resource k8sschema.GroupVersionResource) *mi
 			return client.Watch(ctx, o)
 		},
 	}, s.otherChanged)
+	m.start()
 	s.others[at] = m
 	return m
 }
@@ -161,19 +165,22 @@ func (s *Set) lookUp(ctx context.Context, at scope, version string, keys []schem
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	kind, known, err := s.cluster.kinds.find(ctx, at.kind)
-	if err != nil || !known {
+	resource, ok, err := s.resourceOf(ctx, at, version)
+	if err != nil || !ok {
 		return nil, err
 	}
-	resource, ok := kind.resource(version)
-	if !ok {
-		return nil, nil
-	}
 	if len(keys) > fewKeys {
-		if keys, err = s.existing(ctx, at, resource, keys); err != nil {
+		shown, err := s.list(ctx, at, resource)
+		if err != nil {
 			return nil, err
 		}
+		keys = shown.of(keys)
 	}
+	return s.readKeys(ctx, at, resource, keys)
+}
+
+// readKeys reads full objects live.
+func (s *Set) readKeys(ctx context.Context, at scope, resource k8sschema.GroupVersionResource, keys []schema.Key) (map[schema.Key]*unstructured.Unstructured, error) {
 	if len(keys) > fewKeys {
 		return s.listFull(ctx, at, resource, keys)
 	}
@@ -189,25 +196,6 @@ func (s *Set) lookUp(ctx context.Context, at scope, version string, keys []schem
 		}
 	}
 	return found, nil
-}
-
-// existing returns those of keys that the server has.
-func (s *Set) existing(ctx context.Context, at scope, resource k8sschema.GroupVersionResource, keys []schema.Key) ([]schema.Key, error) {
-	list, err := s.as.metadata.Resource(resource).Namespace(at.namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	names := make(map[string]bool, len(list.Items))
-	for i := range list.Items {
-		names[list.Items[i].Name] = true
-	}
-	var there []schema.Key
-	for _, key := range keys {
-		if names[key.Name] {
-			there = append(there, key)
-		}
-	}
-	return there, nil
 }
 
 func (s *Set) listFull(ctx context.Context, at scope, resource k8sschema.GroupVersionResource, keys []schema.Key) (map[schema.Key]*unstructured.Unstructured, error) {

@@ -22,8 +22,9 @@ import (
 // returned, is made on. Its objects are shared: they must not be changed.
 //
 // Members come from watches that are opened on demand and stay, so that an
-// unchanged world costs no request. A desired key that no member has is looked
-// up: by GET, by one LIST of metadata where there are many, and, if it goes on
+// unchanged world costs no request; where much is to be written first, the
+// watch follows the Apply. A desired key that no member has is looked up: by
+// GET, by one LIST of metadata where there are many, and, if it goes on
 // missing, by a watch of metadata. A Job that the ledger takes for active and
 // that is not there is looked up live in any case.
 func (s *Set) Observe(ctx context.Context, desired []schema.Object) (plan.Observation, error) {
@@ -39,12 +40,13 @@ func (s *Set) Observe(ctx context.Context, desired []schema.Object) (plan.Observ
 		Ledger:  plan.Ledger{Jobs: s.ledgerJobs(), Unreadable: s.ledgerBad},
 	}
 	wanted := s.want(desired)
-	unread, err := s.readMembers(ctx, wanted, &o)
+	fresh := s.readFresh(ctx, desired)
+	unread, err := s.readMembers(ctx, wanted, fresh, &o)
 	if err != nil {
 		return plan.Observation{}, err
 	}
 	s.refuseUnread(unread, desired, &o)
-	if err := s.readMissing(ctx, desired, unread, &o); err != nil {
+	if err := s.readMissing(ctx, desired, unread, fresh, &o); err != nil {
 		return plan.Observation{}, err
 	}
 	if err := s.readLostRuns(ctx, &o); err != nil {
@@ -86,36 +88,32 @@ func (s *Set) want(desired []schema.Object) map[scope]string {
 	return wanted
 }
 
-// readMembers fills in the members of the set. Unread has the scopes that
-// cannot be read, and why.
-func (s *Set) readMembers(ctx context.Context, wanted map[scope]string, o *plan.Observation) (unread map[scope]error, err error) {
+// readMembers fills in the members of the set; fresh scopes have none. Unread
+// has the scopes that cannot be read, and why.
+func (s *Set) readMembers(ctx context.Context, wanted map[scope]string, fresh map[scope]listed, o *plan.Observation) (unread map[scope]error, err error) {
 	unread = map[scope]error{}
-	started := map[scope]*mirror{}
+	used := map[scope]*mirror{}
 	for at, version := range wanted {
-		found, known, err := s.cluster.kinds.find(ctx, at.kind)
+		resource, ok, err := s.resourceOf(ctx, at, version)
 		switch {
 		case err != nil:
 			unread[at] = err
 			continue
-		case !known:
-			// Nothing can be of a kind that is not there: the objects of a
-			// CustomResourceDefinition go with it.
-			continue
-		case found.namespaced != (at.namespace != ""):
+		case !ok:
 			continue
 		}
-		resource, ok := found.resource(version)
-		if !ok || found.missingVerb() != "" {
-			continue
-		}
-		m, err := s.memberMirror(at, resource)
+		m, err := s.memberMirror(at, resource, fresh[at].version)
 		if err != nil {
 			return nil, err
 		}
-		started[at] = m
+		used[at] = m
 	}
-	s.stopOthers(started)
-	for at, m := range started {
+	s.stopOthers(used)
+	for at, m := range used {
+		if _, empty := fresh[at]; empty {
+			continue
+		}
+		m.start()
 		err := m.wait(ctx)
 		switch {
 		case err == nil:
@@ -133,6 +131,20 @@ func (s *Set) readMembers(ctx context.Context, wanted map[scope]string, o *plan.
 		}
 	}
 	return unread, nil
+}
+
+// resourceOf returns what the server calls at's kind in version, or in the
+// version that it prefers if that is empty. It is not ok where no object can
+// be that a set may hold: the kind is not there (the objects of a
+// CustomResourceDefinition go with it), is not for such a namespace, or lacks
+// a verb.
+func (s *Set) resourceOf(ctx context.Context, at scope, version string) (resource k8sschema.GroupVersionResource, ok bool, err error) {
+	found, known, err := s.cluster.kinds.find(ctx, at.kind)
+	if err != nil || !known || found.namespaced != (at.namespace != "") {
+		return resource, false, err
+	}
+	resource, ok = found.resource(version)
+	return resource, ok && found.missingVerb() == "", nil
 }
 
 // refuseUnread says for each scope that cannot be read what follows.
@@ -154,7 +166,10 @@ func (s *Set) refuseUnread(unread map[scope]error, desired []schema.Object, o *p
 	}
 }
 
-func (s *Set) memberMirror(at scope, resource k8sschema.GroupVersionResource) (*mirror, error) {
+// memberMirror returns the mirror of the members in at. A new one starts at
+// once, unless a list of version emptyAt showed that there is none: then it
+// starts when what is written first is there (follow).
+func (s *Set) memberMirror(at scope, resource k8sschema.GroupVersionResource, emptyAt string) (*mirror, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -169,7 +184,7 @@ func (s *Set) memberMirror(at scope, resource k8sschema.GroupVersionResource) (*
 	}
 	client := s.as.dynamic.Resource(resource).Namespace(at.namespace)
 	selector := schema.ApplySetPartOf + "=" + s.id
-	m := s.start(at, resource, source{
+	m := s.mirror(at, resource, source{
 		list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = selector
 			return client.List(ctx, o)
@@ -179,12 +194,20 @@ func (s *Set) memberMirror(at scope, resource k8sschema.GroupVersionResource) (*
 			return client.Watch(ctx, o)
 		},
 	}, s.memberChanged)
+	if emptyAt != "" {
+		m.emptyAt(emptyAt, freshPatience)
+	} else {
+		m.start()
+	}
 	s.members[at] = m
 	return m, nil
 }
 
-func (s *Set) start(at scope, resource k8sschema.GroupVersionResource, from source, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
-	return startMirror(at, resource, from, s.log, tell)
+// mirror returns a mirror, not started yet, that signals what tell lets it.
+func (s *Set) mirror(at scope, resource k8sschema.GroupVersionResource, from source, tell func(schema.Key, *unstructured.Unstructured, *unstructured.Unstructured)) *mirror {
+	m := newMirror(at, resource, from, s.log)
+	m.tell, m.lost = tell, s.signal
+	return m
 }
 
 // memberChanged decides whether a change of a member is worth a sync.

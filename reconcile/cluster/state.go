@@ -67,7 +67,7 @@ func (s *Set) stateMirror() (*mirror, error) {
 	if s.state == nil {
 		client := s.cluster.own.dynamic.Resource(configMaps).Namespace(s.cluster.options.Namespace)
 		selector := schema.LabelSync + "=" + s.options.Sync
-		s.state = s.start(scope{kind: configMap, namespace: s.cluster.options.Namespace}, configMaps, source{
+		s.state = s.mirror(scope{kind: configMap, namespace: s.cluster.options.Namespace}, configMaps, source{
 			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				o.LabelSelector = selector
 				return client.List(ctx, o)
@@ -81,6 +81,7 @@ func (s *Set) stateMirror() (*mirror, error) {
 				s.signal()
 			}
 		})
+		s.state.start()
 	}
 	return s.state, nil
 }
