@@ -72,7 +72,7 @@ var reasons = map[string]string{
 	"github.com/nikolalohinski/gonja/v2":       "Jinja2 templates",
 	"github.com/robfig/cron/v3":                "the cron parser that Kubernetes itself uses",
 	"github.com/rogpeppe/go-internal":          "command-line tests as txtar scripts",
-	"github.com/santhosh-tekuri/jsonschema/v6": "holds our JSON Schema to the drafts in tests",
+	"github.com/santhosh-tekuri/jsonschema/v6": "holds our JSON Schemas, and our walk of one, to the drafts in tests",
 	"github.com/skeema/knownhosts":             "known_hosts with the algorithms each host offers",
 	"github.com/spf13/cobra":                   "the command line, as kubectl's",
 	"go.yaml.in/yaml/v3":                       "YAML nodes with positions",

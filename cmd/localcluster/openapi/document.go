@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 	"k8s.io/kubernetes/pkg/generated/openapi"
 )
@@ -20,146 +19,114 @@ const reference = "#/definitions/"
 // document returns the schema: a JSON document that has the definition of each
 // type on a line of its own, so that a reader can take the few lines that it
 // needs, and a review of a new version shows which types changed.
+//
+// The types come from the generated Go code, since the documents that
+// Kubernetes publishes leave the words of enumerations out; which kinds are
+// served comes from those documents, since the Go code also has versions that
+// no server has served for years.
 func document() ([]byte, error) {
-	kinds, version, err := served()
+	published, err := published()
 	if err != nil {
 		return nil, err
 	}
-	generated := openapi.GetOpenAPIDefinitions(func(name string) spec.Ref { return spec.MustCreateRef(reference + name) })
-	definitions := map[string]map[string]any{}
-	index := map[string]string{}
-	for name := range kinds {
-		definition, ok := generated[name]
-		if !ok {
-			return nil, fmt.Errorf("the published kind %s has no generated definition", name)
-		}
-		raw, err := plain(definition.Schema)
+	g := generator{
+		types:       openapi.GetOpenAPIDefinitions(func(name string) spec.Ref { return spec.MustCreateRef(reference + name) }),
+		listKeys:    map[string]bool{},
+		definitions: map[string]map[string]any{},
+		kinds:       map[string]string{},
+	}
+	if err := g.run(published); err != nil {
+		return nil, err
+	}
+	return g.text(published.version)
+}
+
+// generator gathers the definitions that the served kinds need.
+type generator struct {
+	types map[string]common.OpenAPIDefinition
+	// listKeys are the names of fields that tell the items of lists apart.
+	listKeys    map[string]bool
+	definitions map[string]map[string]any
+	// kinds are the names of definitions by apiVersion and kind.
+	kinds map[string]string
+}
+
+func (g *generator) run(served servedKinds) error {
+	raw := map[string]map[string]any{}
+	for name, definition := range g.types {
+		text, err := json.Marshal(definition.Schema)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if properties, _ := raw["properties"].(map[string]any); properties["metadata"] == nil {
+		var m map[string]any
+		if err := json.Unmarshal(text, &m); err != nil {
+			return err
+		}
+		raw[name] = m
+		g.findListKeys(m)
+	}
+	var open []string
+	for name, kinds := range served.kinds {
+		if raw[name] == nil {
+			return fmt.Errorf("the published kind %s has no generated definition", name)
+		}
+		properties, _ := raw[name]["properties"].(map[string]any)
+		if properties["metadata"] == nil {
 			continue // Status, DeleteOptions and the like are no objects of a cluster
 		}
-		for _, k := range kinds[name] {
-			index[strings.TrimPrefix(k["group"]+"/"+k["version"], "/")+" "+k["kind"]] = name
-		}
-		definitions[name] = raw
-	}
-	for name := range generated {
-		raw, err := plain(generated[name].Schema)
-		if err != nil {
-			return nil, err
-		}
-		findListKeys(raw)
-	}
-	open := slices.Sorted(maps.Keys(definitions))
-	for _, kind := range open {
-		// What only the server writes never reaches the validation.
-		if properties := definitions[kind]["properties"].(map[string]any); properties["status"] != nil {
+		if properties["status"] != nil {
+			// What only the server writes never reaches the validation.
 			properties["status"] = map[string]any{}
 		}
+		for _, k := range kinds {
+			g.kinds[strings.TrimPrefix(k["group"]+"/"+k["version"], "/")+" "+k["kind"]] = name
+		}
+		open = append(open, name)
 	}
 	for len(open) > 0 {
 		name := open[0]
 		open = open[1:]
-		definitions[name] = reduce(definitions[name]).(map[string]any)
-		close(name, definitions[name])
-		for _, next := range references(definitions[name]) {
-			if definitions[next] != nil {
-				continue
-			}
-			if definitions[next], err = plain(generated[next].Schema); err != nil {
-				return nil, err
-			}
-			open = append(open, next)
+		if g.definitions[name] != nil {
+			continue
 		}
+		d := g.reduce(raw[name]).(map[string]any)
+		restrict(name, d)
+		g.definitions[name] = d
+		open = append(open, references(d)...)
 	}
-	return print(definitions, index, version)
+	if len(g.kinds) == 0 {
+		return errors.New("no kinds are published")
+	}
+	return nil
 }
 
-// served returns the kinds of the API that Kubernetes publishes, by the name of
-// their definition, and the version of the module. The generated definitions
-// also have versions that no server has served for years.
-func served() (map[string][]map[string]string, string, error) {
-	out, err := exec.Command("go", "list", "-m", "-json", "k8s.io/kubernetes").Output()
-	if err != nil {
-		return nil, "", fmt.Errorf("finding the module k8s.io/kubernetes: %w", err)
-	}
-	var module struct{ Dir, Version string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		return nil, "", fmt.Errorf("finding the module k8s.io/kubernetes: %w", err)
-	}
-	files, err := filepath.Glob(filepath.Join(module.Dir, "api", "openapi-spec", "v3", "*.json"))
-	if err != nil || len(files) == 0 {
-		return nil, "", fmt.Errorf("no OpenAPI below %s: %w", module.Dir, err)
-	}
-	kinds := map[string][]map[string]string{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, "", err
+// findListKeys notes the keys of the lists in v.
+func (g *generator) findListKeys(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		names, _ := v["x-kubernetes-list-map-keys"].([]any)
+		for _, name := range names {
+			g.listKeys[name.(string)] = true
 		}
-		var published struct {
-			Components struct {
-				Schemas map[string]struct {
-					Kinds []map[string]string `json:"x-kubernetes-group-version-kind"`
-				}
-			}
+		for _, below := range v {
+			g.findListKeys(below)
 		}
-		if err := json.Unmarshal(text, &published); err != nil {
-			return nil, "", fmt.Errorf("reading %s: %w", file, err)
-		}
-		for name, s := range published.Components.Schemas {
-			if len(s.Kinds) > 0 && !strings.HasSuffix(name, "List") {
-				kinds[name] = s.Kinds
-			}
+	case []any:
+		for _, below := range v {
+			g.findListKeys(below)
 		}
 	}
-	return kinds, module.Version, nil
-}
-
-// plain returns a generated schema as the JSON that it stands for.
-func plain(s spec.Schema) (map[string]any, error) {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	var m map[string]any
-	return m, json.Unmarshal(text, &m)
 }
 
 // keep are the keywords that validation needs. Descriptions are four fifths of
 // the whole, and `kubectl explain` has them.
 var keep = []string{
 	"$ref", "type", "format", "enum", "items", "properties", "additionalProperties", "required", "oneOf",
-	"minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems",
-	"x-kubernetes-list-map-keys",
-	"x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string",
-}
-
-// listKeys are the names of fields that tell the items of lists apart.
-var listKeys = map[string]bool{}
-
-// findListKeys notes the keys of the lists in v.
-func findListKeys(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		names, _ := v["x-kubernetes-list-map-keys"].([]any)
-		for _, name := range names {
-			listKeys[name.(string)] = true
-		}
-		for _, below := range v {
-			findListKeys(below)
-		}
-	case []any:
-		for _, below := range v {
-			findListKeys(below)
-		}
-	}
+	"x-kubernetes-list-map-keys", "x-kubernetes-preserve-unknown-fields",
 }
 
 // reduce returns a schema with what validation needs, and nothing more.
-func reduce(v any) any {
+func (g *generator) reduce(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := map[string]any{}
@@ -169,19 +136,10 @@ func reduce(v any) any {
 				continue
 			}
 			if properties, ok := value.(map[string]any); ok && name == "properties" {
-				reduced := map[string]any{}
-				for field, s := range properties {
-					reduced[field] = reduce(s)
-					// The default of a field counts where it is the key of a list,
-					// as a port's protocol is.
-					if word, ok := s.(map[string]any)["default"].(string); ok && listKeys[field] {
-						reduced[field].(map[string]any)["default"] = word
-					}
-				}
-				out[name] = reduced
+				out[name] = g.properties(properties)
 				continue
 			}
-			out[name] = reduce(value)
+			out[name] = g.reduce(value)
 		}
 		if kind, ok := v["x-kubernetes-list-type"].(string); ok && kind == "set" {
 			out["x-kubernetes-list-type"] = kind
@@ -190,12 +148,26 @@ func reduce(v any) any {
 	case []any:
 		out := make([]any, len(v))
 		for i, item := range v {
-			out[i] = reduce(item)
+			out[i] = g.reduce(item)
 		}
 		return out
 	default:
 		return v
 	}
+}
+
+// properties reduces the fields of a type. The default of a field is kept where
+// it is the key of a list, as a port's protocol is.
+func (g *generator) properties(fields map[string]any) map[string]any {
+	out := map[string]any{}
+	for name, s := range fields {
+		field := g.reduce(s).(map[string]any)
+		if word, ok := s.(map[string]any)["default"].(string); ok && g.listKeys[name] {
+			field["default"] = word
+		}
+		out[name] = field
+	}
+	return out
 }
 
 // free are types whose JSON is not what their fields say: they hold any value.
@@ -204,9 +176,9 @@ var free = []string{
 	"io.k8s.apimachinery.pkg.runtime.RawExtension",
 }
 
-// close makes a type refuse fields that it does not have, as the API server
-// does, and says of a quantity that it is one.
-func close(name string, s map[string]any) {
+// restrict makes a type refuse fields that it does not have, as the API server
+// does, and gives names to the forms of texts that have none in OpenAPI.
+func restrict(name string, s map[string]any) {
 	_, hasFree := s["additionalProperties"]
 	switch {
 	case name == "io.k8s.apimachinery.pkg.api.resource.Quantity":
@@ -219,46 +191,43 @@ func close(name string, s map[string]any) {
 	}
 }
 
-// references returns the definitions that a schema names, in a stable order.
+// references returns the definitions that a schema names.
 func references(v any) []string {
+	var names []string
 	switch v := v.(type) {
 	case map[string]any:
-		var names []string
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			if name, ok := v[key].(string); ok && key == "$ref" {
+		for key, value := range v {
+			if name, ok := value.(string); ok && key == "$ref" {
 				names = append(names, strings.TrimPrefix(name, reference))
 				continue
 			}
-			names = append(names, references(v[key])...)
+			names = append(names, references(value)...)
 		}
-		return names
 	case []any:
-		var names []string
 		for _, item := range v {
 			names = append(names, references(item)...)
 		}
-		return names
 	}
-	return nil
+	return names
 }
 
-// print writes the document: the version, the definition of each kind by its
+// text writes the document: the version, the definition of each kind by its
 // apiVersion and name, and the definitions.
-func print(definitions map[string]map[string]any, kinds map[string]string, version string) ([]byte, error) {
+func (g *generator) text(version string) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "{\n\"$schema\": \"http://json-schema.org/draft-07/schema#\",\n\"title\": \"Kubernetes %s\",\n\"x-kubernetes-kinds\": {\n", version)
-	for i, kind := range slices.Sorted(maps.Keys(kinds)) {
+	for i, kind := range slices.Sorted(maps.Keys(g.kinds)) {
 		if i > 0 {
 			b.WriteString(",\n")
 		}
-		fmt.Fprintf(&b, "%q: %q", kind, kinds[kind])
+		fmt.Fprintf(&b, "%q: %q", kind, g.kinds[kind])
 	}
 	b.WriteString("\n},\n\"definitions\": {\n")
-	for i, name := range slices.Sorted(maps.Keys(definitions)) {
+	for i, name := range slices.Sorted(maps.Keys(g.definitions)) {
 		if i > 0 {
 			b.WriteString(",\n")
 		}
-		text, err := json.Marshal(definitions[name])
+		text, err := json.Marshal(g.definitions[name])
 		if err != nil {
 			return nil, err
 		}
