@@ -223,7 +223,7 @@ func mistyped(value any, wants typeSet, written string) (message, mend string) {
 				return message, "Remove the quotes: " + got + "."
 			}
 		}
-		return message, ""
+		return message, "Write " + wants.String() + "."
 	case bool:
 		message += fmt.Sprintf("and YAML reads %s as the boolean %t", written, got)
 	case int64, float64:
