@@ -2,6 +2,7 @@ package schema
 
 import (
 	"cmp"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -29,10 +30,42 @@ func Validate(objects []Object) []*Problem {
 	for i, o := range objects {
 		problems = append(problems, report(o, found[i].faults)...)
 	}
+	problems = onceForItems(problems)
 	if unknown := unknownKinds(objects, found); unknown != nil {
 		problems = append(problems, unknown)
 	}
 	return problems
+}
+
+// onceForItems says a fault of a template once, not for each item of the
+// Expansion.
+func onceForItems(problems []*Problem) []*Problem {
+	type fault struct {
+		template             string
+		line                 int
+		rule, field, message string
+	}
+	first, count := map[fault]*Problem{}, map[*Problem]int{}
+	kept := problems[:0]
+	for _, p := range problems {
+		o := p.Origin
+		if o.Item == 0 || o.TemplateLine == 0 {
+			kept = append(kept, p)
+			continue
+		}
+		key := fault{o.Template, o.TemplateLine, p.Rule, p.Field, p.Message}
+		if first[key] == nil {
+			first[key] = p
+			kept = append(kept, p)
+		}
+		count[first[key]]++
+	}
+	for p, n := range count {
+		if n > 1 {
+			p.Message += fmt.Sprintf(" (so in %d items)", n)
+		}
+	}
+	return kept
 }
 
 // finds are what is found out about one object.
@@ -58,10 +91,12 @@ func inParts(n int, check func(from, to int)) {
 // fault is a Problem to be: its place is looked up and its words are completed
 // only for what is reported.
 type fault struct {
-	severity              Severity
-	rule                  string
-	at                    *place
-	message, mend, wanted string
+	severity      Severity
+	rule          string
+	at            *place
+	message, mend string
+	// meant is the field that an unknown one is likely to stand for.
+	meant string
 	// key is set where the name of the field is wrong, not its value.
 	key bool
 	// schema is set for what the schema says; a rule of ours about the same
@@ -80,13 +115,20 @@ func report(o Object, faults []fault) []*Problem {
 	key := o.Key()
 	problems := make([]*Problem, 0, len(faults))
 	ruled, said := map[string]bool{}, map[string]bool{}
+	misspelt := map[string]bool{}
 	for _, f := range faults {
 		if !f.schema {
 			ruled[f.at.String()] = true
 		}
+		if f.meant != "" {
+			misspelt[f.at.parent.field(f.meant).String()] = true
+		}
 	}
 	for _, f := range faults {
 		p := &Problem{Rule: f.rule, Severity: cmp.Or(f.severity, SeverityError), Object: &key, Field: f.at.String(), Message: f.message, Mend: f.mend}
+		if misspelt[p.Field] {
+			continue // it is there, under another name
+		}
 		if f.schema && ruled[p.Field] || said[p.Rule+p.Field+p.Message] || f.schema && said[p.Rule+p.Field] {
 			continue
 		}
@@ -98,6 +140,9 @@ func report(o Object, faults []fault) []*Problem {
 		}
 		if f.wants != 0 {
 			p.Message, p.Mend = mistyped(f.value, f.wants, o.written(p.Field))
+		}
+		if p.Mend == "" {
+			p.Mend = "Correct the value; `kubectl explain` says what the field takes."
 		}
 		problems = append(problems, p)
 	}

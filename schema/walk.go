@@ -73,7 +73,7 @@ func (v *validator) unknownField(name string, d *definition, at *place) {
 	case len(known) > 0 && len(known) <= 12:
 		mend = "Known fields here: " + strings.Join(known, ", ") + "."
 	}
-	v.note(fault{rule: "R074", at: at.field(name), key: true, schema: true, message: message, mend: mend})
+	v.note(fault{rule: "R074", at: at.field(name), meant: near, key: true, schema: true, message: message, mend: mend})
 }
 
 func (v *validator) list(list []any, d *definition, at *place) {

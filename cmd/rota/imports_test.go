@@ -124,7 +124,7 @@ func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 				}
 			}
 			if slices.Contains(pure, name) && slices.ContainsFunc(impure, func(bad string) bool {
-				return imported == bad || strings.HasPrefix(imported, bad+"/") && !strings.HasPrefix(imported, "net/url")
+				return imported == bad || strings.HasPrefix(imported, bad+"/") && imported != "net/url" && imported != "net/netip" // these reach nothing
 			}) {
 				t.Errorf("%s is pure and imports %s", name, imported)
 			}

@@ -14,9 +14,9 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
 func TestMain(m *testing.M) {
-	// Tests that render in this process start it again as their renderer.
-	if len(os.Args) == 2 && os.Args[1] == child.Verb {
-		os.Exit(execute(context.Background(), os.Args))
+	if len(os.Args) > 1 && os.Args[1] == child.Verb {
+		// The tests render in this program, too.
+		os.Exit(execute(context.Background(), append([]string{"rota"}, os.Args[1:]...)))
 	}
 	testscript.Main(m, map[string]func(){
 		"rota": func() { os.Exit(execute(context.Background(), append([]string{"rota"}, os.Args[1:]...))) },
