@@ -9,7 +9,7 @@ import (
 )
 
 func newValidate() *cobra.Command {
-	var repo repository
+	repo := repository{strict: true}
 	var output string
 	c := &cobra.Command{
 		Use:   "validate [PATH]",

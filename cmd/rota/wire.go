@@ -46,6 +46,8 @@ func (k *kube) config() (*rest.Config, string, error) {
 // repository is the PATH argument of a verb, its --overlay and its --limit.
 type repository struct {
 	path, overlay string
+	// strict is for the verb that validates.
+	strict bool
 	// excerpt is what --excerpt says.
 	excerpt bool
 	// files are those of the tree that was read.
@@ -117,13 +119,15 @@ func (r *repository) objects(ctx context.Context) ([]schema.Object, []*schema.Pr
 func (r *repository) render(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
 	engine := child.New(child.Options{})
 	defer engine.Close()
-	return renderer{engine: engine, limits: r.limits.SyncLimits}.tree(ctx, tree)
+	return renderer{engine: engine, limits: r.limits.SyncLimits, strict: r.strict}.tree(ctx, tree)
 }
 
 // renderer is how trees are rendered: in which processes, within which limits.
 type renderer struct {
 	engine *child.Engine
 	limits schema.SyncLimits
+	// strict makes errors of what only the schema inside rota does not know.
+	strict bool
 	// cache has what unchanged files became; nil for a single render.
 	cache *render.Cache
 }
@@ -146,6 +150,11 @@ func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, 
 		faults = append(faults, err)
 	}
 	for _, p := range schema.Validate(result.Objects) {
+		// A cluster may be newer than the schema inside rota: what the schema
+		// does not know is the server's to judge, but where it is asked for.
+		if !r.strict && (p.Rule == "R074" || p.Rule == "R075") {
+			p.Severity = schema.SeverityWarning
+		}
 		if p.Severity == schema.SeverityWarning {
 			warnings = append(warnings, p)
 			continue
