@@ -230,7 +230,9 @@ func (p *process) ending(err error) error {
 	switch said := p.stderr.String(); {
 	case strings.Contains(said, "stack overflow"):
 		return &passed{boundStack}
-	case strings.Contains(said, "out of memory"), strings.Contains(said, "cannot allocate memory"):
+	case strings.Contains(said, "out of memory"), strings.Contains(said, "cannot allocate memory"),
+		// A thread whose stack there is no memory for.
+		strings.Contains(said, "pthread_create failed"), strings.Contains(said, "failed to create new OS thread"):
 		return &passed{boundMemory}
 	}
 	if byItself && !p.cmd.ProcessState.Exited() {
