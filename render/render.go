@@ -18,7 +18,7 @@ type Limits struct {
 	Documents schema.DocumentLimits
 	// TotalBytes is the size of all files that are read; 128 MiB by default.
 	TotalBytes int64
-	// Files is how many files are read; 50,000 by default.
+	// Files is how many files are read; 20,000 by default.
 	Files int
 	// Objects is how many objects are made; 50,000 by default.
 	Objects int

@@ -19,7 +19,7 @@ type SyncLimits struct {
 	FileBytes Bytes `json:"fileBytes,omitempty"`
 	// TotalBytes is the size of all files of a revision; 128Mi by default.
 	TotalBytes Bytes `json:"totalBytes,omitempty"`
-	// Files is how many files, links and folders a revision has; 50000 by
+	// Files is how many files, links and folders a revision has; 20000 by
 	// default.
 	Files int64 `json:"files,omitempty"`
 	// Nesting is how deep the values of a document stand inside each other;
@@ -55,7 +55,7 @@ type SyncLimits struct {
 // DefaultLimits are the limits of a Sync that names none, and of verbs that
 // know of no Sync.
 var DefaultLimits = SyncLimits{
-	FileBytes: 4 << 20, TotalBytes: 128 << 20, Files: 50_000, Nesting: 200, AliasNodes: 100_000,
+	FileBytes: 4 << 20, TotalBytes: 128 << 20, Files: 20_000, Nesting: 200, AliasNodes: 100_000,
 	Objects: 50_000, Items: 50_000, RenderedBytes: 256 << 20,
 	TemplateBytes: 16 << 20, TemplateTime: Duration{5 * time.Second},
 	OverlayBytes: 64 << 20, OverlayTime: Duration{2 * time.Minute},

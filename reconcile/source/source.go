@@ -44,7 +44,7 @@ type Limits struct {
 	// for it, each; 128 MiB by default.
 	Bytes int64
 	// Files bounds the number of files, links and folders of one revision;
-	// 50,000 by default.
+	// 20,000 by default.
 	Files int
 	// FileBytes bounds one file; 4 MiB by default. A larger file is no error
 	// until something reads it.
