@@ -70,7 +70,7 @@ var hostileOverlays = []attack{
 	{name: "patch of every part of a long list", make: func(t *testing.T, dir string) {
 		lay(t, dir, map[string]string{
 			"kustomization.yaml": "resources: [c.yaml]\nreplacements: [{path: r.yaml}]",
-			"c.yaml":             manifest("ConfigMap", "c") + "list: [" + strings.Repeat("{a: [{b: x}]},", 20_000) + "]\n",
+			"c.yaml":             manifest("ConfigMap", "c") + "list: [" + strings.Repeat("{a: [{b: x}]},", 3_000) + "]\n",
 			"r.yaml":             "- source: {kind: ConfigMap, fieldPath: metadata.name}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: ['list.*.a.*.b']}]\n",
 		})
 	}, good: true},
@@ -99,7 +99,7 @@ var hostileYAML = []attack{
 		}
 		lay(t, dir, map[string]string{"a.yaml": b.String()})
 	}},
-	{name: "a million empty documents", files: map[string]string{"a.yaml": strings.Repeat("---\n", 1_000_000)}, good: true},
+	{name: "a million empty documents", files: map[string]string{"a.yaml": strings.Repeat("---\n", 1_000_000)}},
 	{name: "half a million documents", files: map[string]string{"a.yaml": strings.Repeat("---\n{}\n", 500_000)}},
 	{name: "file of sixty megabytes", make: func(t *testing.T, dir string) {
 		lay(t, dir, nil)
