@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,8 +24,6 @@ const (
 	hostileMemory = 256 << 20
 )
 
-var attacks = flag.Bool("attacks", false, "give rota the corpus of hostile repositories")
-
 var ruleID = regexp.MustCompile(`\[R\d{3}\]`)
 
 // TestHostileRepositoriesAreAnswered gives rota, as a process of its own, each
@@ -34,8 +31,8 @@ var ruleID = regexp.MustCompile(`\[R\d{3}\]`)
 // id; nothing of the file beside the repository is shown; every reply comes in
 // time and within the memory.
 func TestHostileRepositoriesAreAnswered(t *testing.T) {
-	if !*attacks {
-		t.Skip("minutes of attacks that want a quiet machine; run with -attacks")
+	if testing.Short() {
+		t.Skip("a minute of attacks; left out by -short")
 	}
 	base := t.TempDir()
 	if err := os.WriteFile(filepath.Join(base, "canary.yaml"), []byte(manifest("ConfigMap", canary)), 0o600); err != nil {
