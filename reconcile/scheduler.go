@@ -80,7 +80,7 @@ type SchedulerOptions struct {
 	Sync string
 	// Log takes what is worth an operator's reading.
 	Log *slog.Logger
-	// Workers is how many CronJobs are worked on at a time; zero means 16.
+	// Workers is how many CronJobs are worked on at a time; zero means 64.
 	Workers int
 	// Now returns the time; nil means time.Now. Only the wall clock counts.
 	Now func() time.Time
@@ -151,7 +151,7 @@ type ScheduleReport struct {
 // NewScheduler returns a Scheduler that does nothing until Run is called.
 func NewScheduler(o SchedulerOptions) *Scheduler {
 	if o.Workers <= 0 {
-		o.Workers = 16
+		o.Workers = 64
 	}
 	if o.Now == nil {
 		o.Now = time.Now

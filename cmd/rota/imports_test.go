@@ -80,6 +80,7 @@ var reasons = map[string]string{
 	"github.com/go-logr/logr":                  "client-go's logger, which we hand it",
 	"sigs.k8s.io/json":                         "decodes as the API server does, in tests",
 	"golang.org/x/crypto":                      "ssh keys and known_hosts",
+	"github.com/failsafe-go/failsafe-go":       "how many requests of the scheduler the API server takes at a time, found by its answers",
 	"golang.org/x/sync":                        "errgroup",
 	"golang.org/x/sys":                         "file locks and resource limits",
 	"golang.org/x/term":                        "is this a terminal",

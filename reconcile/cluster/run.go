@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/record"
 
 	"rota.dev/rota/reconcile/schedule"
 	"rota.dev/rota/schema"
@@ -41,20 +40,23 @@ type RunsOptions struct {
 type Runs struct {
 	options RunsOptions
 	client  kubernetes.Interface
+	pace    *pace
 
 	mu       sync.Mutex
 	cronJobs []cache.SharedIndexInformer
 	jobs     []cache.SharedIndexInformer
-	recorder record.EventRecorder
+	events   *events
 }
 
 // NewRuns returns Runs that talk to the cluster of cfg. The client's own limit
-// of requests is off: the API server's priority and fairness says what is too
-// much, and a low limit of ours would make schedules late.
+// of requests is off, for a fixed one is either too low and makes schedules
+// late, or too high and keeps others waiting; see pace for what bounds them.
 func NewRuns(cfg *rest.Config, o RunsOptions) (*Runs, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	cfg.UserAgent = schema.FieldManager + "-scheduler"
+	pace := newPace()
+	cfg.Wrap(pace.over)
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for the runs of sync %s: %w", o.Sync, err)
@@ -62,7 +64,7 @@ func NewRuns(cfg *rest.Config, o RunsOptions) (*Runs, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 15 * time.Second
 	}
-	return &Runs{options: o, client: client}, nil
+	return &Runs{options: o, client: client, pace: pace}, nil
 }
 
 func (r *Runs) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
