@@ -24,6 +24,7 @@ import (
 
 	"rota.dev/rota/reconcile"
 	"rota.dev/rota/reconcile/cluster"
+	"rota.dev/rota/reconcile/cluster/local"
 	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/reconcile/schedule"
 	"rota.dev/rota/schema"
@@ -34,7 +35,7 @@ import (
 // end. Its clock can be moved on to the next minute, so that slots come when
 // the test wants them.
 type runWorld struct {
-	t         *testing.T
+	t         testing.TB
 	config    *rest.Config
 	client    kubernetes.Interface
 	namespace string
@@ -45,16 +46,21 @@ const waitFor = 60 * time.Second
 
 var runSerial atomic.Int64
 
-func newRunWorld(t *testing.T) *runWorld {
+func newRunWorld(t testing.TB) *runWorld {
 	t.Helper()
-	w := &runWorld{t: t, config: localtest.Shared(t, "--node", "none").Config(), namespace: fmt.Sprintf("runs-%d", runSerial.Add(1))}
+	return newRunWorldIn(t, localtest.Shared(t, "--node", "none"))
+}
+
+func newRunWorldIn(t testing.TB, where *local.Local) *runWorld {
+	t.Helper()
+	w := &runWorld{t: t, config: where.Config(), namespace: fmt.Sprintf("runs-%d", runSerial.Add(1))}
 	w.config.QPS = -1
 	client, err := kubernetes.NewForConfig(w.config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.client = client
-	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}, metav1.CreateOptions{}); err != nil {
+	if _, err := client.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
