@@ -203,7 +203,7 @@ func (s Schedule) Last(after, until time.Time) time.Time {
 	for t := until.In(s.Location()); t.After(after); {
 		sp := s.span(t, time.Time{})
 		start := sp.start
-		if start.IsZero() || start.Before(after) {
+		if !start.After(after) {
 			start = after.Add(time.Nanosecond)
 		}
 		from := max(ceilDiv(ceilUnix(start)+sp.offset, 60), sp.from)

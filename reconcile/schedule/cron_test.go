@@ -289,3 +289,18 @@ func BenchmarkNext(b *testing.B) {
 		})
 	}
 }
+
+func TestLastLeavesOutTheSlotAtWhichTheClocksChange(t *testing.T) {
+	s, err := Parse("0 * * * *", "Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 02:00 comes for the second time at 01:00 UTC.
+	change := time.Date(2026, 10, 25, 1, 0, 0, 0, time.UTC)
+	if got := s.Last(change, change.Add(59*time.Minute)); !got.IsZero() {
+		t.Errorf("the last slot after %s is %s, which is not after it", change, got.UTC())
+	}
+	if got := s.Last(change.Add(-time.Nanosecond), change.Add(59*time.Minute)); !got.Equal(change) {
+		t.Errorf("got %s, want %s", got.UTC(), change)
+	}
+}
