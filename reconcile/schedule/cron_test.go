@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -303,4 +304,48 @@ func TestLastLeavesOutTheSlotAtWhichTheClocksChange(t *testing.T) {
 	if got := s.Last(change.Add(-time.Nanosecond), change.Add(59*time.Minute)); !got.Equal(change) {
 		t.Errorf("got %s, want %s", got.UTC(), change)
 	}
+}
+
+// TestTheLastDayOfALeapYearIsPassed holds for years whose changes of the clock
+// follow from the rule at the end of a zone's data: Time.ZoneBounds then ends
+// a leap year a day early, and for its last day at its beginning.
+func TestTheLastDayOfALeapYearIsPassed(t *testing.T) {
+	for _, zone := range []string{"Europe/Berlin", "America/New_York", "Australia/Sydney", "America/Santiago", "Pacific/Auckland"} {
+		for year := 2028; year < 2100; year += 4 {
+			done := make(chan string, 1)
+			go func() { done <- acrossNewYear(zone, year) }()
+			select {
+			case fault := <-done:
+				if fault != "" {
+					t.Errorf("%s, %d: %s", zone, year, fault)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatalf("%s, %d: the search does not end", zone, year)
+			}
+		}
+	}
+}
+
+func acrossNewYear(zone string, year int) string {
+	s, err := Parse("30 * * * *", zone)
+	if err != nil {
+		return err.Error()
+	}
+	from := time.Date(year, 12, 29, 0, 0, 0, 0, time.UTC)
+	until := from.AddDate(0, 0, 5)
+	slots := s.Upcoming(from, 5*24)
+	for i, slot := range slots {
+		if want := from.Add(time.Duration(i)*time.Hour + 30*time.Minute); !slot.Equal(want) {
+			return fmt.Sprintf("slot %d is %s, want %s", i, slot.UTC(), want)
+		}
+	}
+	if n := s.Count(from, until); n != len(slots) {
+		return fmt.Sprintf("%d slots are counted, want %d", n, len(slots))
+	}
+	for i := len(slots) - 1; i > 0; i-- {
+		if last := s.Last(from, slots[i].Add(-time.Nanosecond)); !last.Equal(slots[i-1]) {
+			return fmt.Sprintf("the last slot before %s is %s, want %s", slots[i], last, slots[i-1])
+		}
+	}
+	return ""
 }

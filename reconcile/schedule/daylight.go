@@ -53,6 +53,12 @@ const farMinutes = 1 << 50
 func (s Schedule) span(t, limit time.Time) span {
 	_, offset := t.Zone()
 	start, end := t.ZoneBounds()
+	if !end.IsZero() && !end.After(t) {
+		// Past the last change that a zone's data lists, ZoneBounds takes every
+		// year for 365 days, so that the last day of a leap year ends at its
+		// own beginning, and a search would never leave it.
+		end = time.Date(t.UTC().Year()+1, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
 	sp := span{start: start, end: end, offset: int64(offset), from: -farMinutes, until: farMinutes}
 	if s.fixed && s.saving != (savingRule{}) {
 		sp.save(s)
