@@ -23,6 +23,8 @@ func arithmetic(operator string, a, b *exec.Value, most int) (any, error) {
 	switch {
 	case operator == "~":
 		return concatenate(a, b, most)
+	case isMarkup(a) || isMarkup(b) && operator != "%":
+		return nil, markupRefused("the operator " + operator)
 	case operator == "%" && ka == "str":
 		return format(a.String(), b, most)
 	case operator == "+" && ka == "str" && kb == "str":

@@ -2,6 +2,7 @@ package expand
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,7 +43,7 @@ func (w *rewriter) conditional() string {
 			w.take()
 			other = w.conditional()
 		}
-		value = fmt.Sprintf("%s(%s(%s) and [%s] or [%s])[0]", fnGroup, fnTruth, test, value, other)
+		value = fmt.Sprintf("%s(%s(%s) and [%s] or [%s])", fnGroup, fnTruth, test, value, other)
 	}
 	return value
 }
@@ -51,7 +52,8 @@ func (w *rewriter) or() string {
 	left := w.and()
 	for w.is(tokens.Or) {
 		w.step()
-		left = fmt.Sprintf("%s(%s(%s) %s %s)", fnGroup, fnOperand, left, w.take(), w.and())
+		w.take()
+		left = fmt.Sprintf("%s([%s(%s) or %s])", fnGroup, fnOperand, left, w.and())
 	}
 	return left
 }
@@ -60,7 +62,8 @@ func (w *rewriter) and() string {
 	left := w.not()
 	for w.is(tokens.And) {
 		w.step()
-		left = fmt.Sprintf("%s(%s(%s) %s %s)", fnGroup, fnOperand, left, w.take(), w.not())
+		w.take()
+		left = fmt.Sprintf("%s([%s(%s) and %s])", fnGroup, fnOperand, left, w.not())
 	}
 	return left
 }
@@ -139,7 +142,7 @@ func (w *rewriter) unary(filters bool) string {
 		value = fnNegate + "(" + w.unary(false) + ")"
 	case w.is(tokens.Addition):
 		w.take()
-		value = w.unary(false)
+		value = fnPlus + "(" + w.unary(false) + ")"
 	default:
 		value = w.primary()
 	}
@@ -156,10 +159,10 @@ func (w *rewriter) primary() string {
 	case w.is(tokens.Name):
 		return w.name()
 	case w.is(tokens.String):
-		value := w.take()
+		value := w.text()
 		for w.is(tokens.String) {
 			w.step()
-			value = fmt.Sprintf("%s('~',%s,%s)", fnBinary, value, w.take())
+			value = fmt.Sprintf("%s('~',%s,%s)", fnBinary, value, w.text())
 		}
 		return value
 	case w.is(tokens.Integer, tokens.Float):
@@ -176,15 +179,29 @@ func (w *rewriter) primary() string {
 }
 
 func (w *rewriter) name() string {
-	w.own()
+	w.reserved()
 	name := w.peek().Val
 	text := w.take()
 	switch name {
+	case "caller":
+		for i := range w.open {
+			w.open[i].calls = true
+		}
 	case "none":
 		return "None" + strings.TrimPrefix(text, name)
 	case "loop":
-		if w.is(tokens.LeftBracket) {
-			w.fail("R042", "loop is supported with a dot only", "Write the attribute out, such as loop.index.")
+		if w.filtering {
+			w.next--
+			w.fail("R042", "loop is not there yet in the condition of a loop", "Ask inside of the loop, with {% if %}.")
+		}
+	case "dict":
+		if w.is(tokens.LeftParenthesis) && w.next+2 < len(w.tokens) && w.tokens[w.next+2].Type == tokens.Assign {
+			return w.named()
+		}
+	case "varargs", "kwargs":
+		if slices.ContainsFunc(w.open, func(o opened) bool { return o.name == "macro" }) {
+			w.next--
+			w.fail("R042", name+" in a macro is not supported", "Give the macro a parameter that is a list or a mapping.")
 		}
 	case "nil":
 		w.next--
@@ -193,9 +210,35 @@ func (w *rewriter) name() string {
 	return text
 }
 
+// named reads the arguments of dict(a=1, b=2), which become a mapping in the
+// order that they are written in.
+func (w *rewriter) named() string {
+	w.take()
+	var items []string
+	for w.is(tokens.Name) {
+		w.step()
+		name := w.peek().Val
+		w.take()
+		if !w.is(tokens.Assign) {
+			w.unexpected()
+		}
+		w.take()
+		items = append(items, "'"+name+"'", w.conditional())
+		if !w.is(tokens.Comma) {
+			break
+		}
+		w.take()
+	}
+	return fnDict + "([" + strings.Join(items, ",") + "])" + w.close(tokens.RightParenthesis)
+}
+
 func (w *rewriter) number() string {
 	text := w.take()
 	digits := strings.TrimSpace(text)
+	if strings.HasSuffix(digits, ".") {
+		w.next--
+		w.fail("R040", fmt.Sprintf("the number %s ends with a dot", digits), "Write "+digits+"0.")
+	}
 	// Python refuses 010, and gonja would read it as octal.
 	if len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' && !strings.ContainsAny(digits, ".eE") {
 		w.next--
@@ -209,28 +252,25 @@ func (w *rewriter) number() string {
 }
 
 func (w *rewriter) list() string {
-	out := w.take()
+	w.take()
+	var items []string
 	for !w.is(tokens.RightBracket) {
-		out += w.conditional()
+		items = append(items, w.conditional())
 		if !w.is(tokens.Comma) {
 			break
 		}
-		separator := w.take()
-		if !w.is(tokens.RightBracket) {
-			out += separator
-		} else {
-			out += strings.TrimPrefix(separator, ",")
-		}
+		w.take()
 	}
-	return out + w.close(tokens.RightBracket)
+	return fnList + "([" + strings.Join(items, ",") + "])" + w.close(tokens.RightBracket)
 }
 
-// close takes a closing token.
+// close takes a closing token, and returns the white space after it.
 func (w *rewriter) close(t tokens.Type) string {
 	if !w.is(t) {
 		w.unexpected()
 	}
-	return w.take()
+	length := len(w.peek().Val)
+	return w.take()[length:]
 }
 
 func (w *rewriter) parentheses() string {
@@ -241,7 +281,7 @@ func (w *rewriter) parentheses() string {
 	}
 	first := w.conditional()
 	if !w.is(tokens.Comma) {
-		return fnGroup + "(" + first + w.close(tokens.RightParenthesis)
+		return fnGroup + "([" + first + "])" + w.close(tokens.RightParenthesis)
 	}
 	list := []string{first}
 	for w.is(tokens.Comma) {
@@ -251,27 +291,21 @@ func (w *rewriter) parentheses() string {
 		}
 		list = append(list, w.conditional())
 	}
-	return fnTuple + "(" + strings.Join(list, ",") + w.close(tokens.RightParenthesis)
+	return fnTuple + "(" + strings.Join(list, ",") + ")" + w.close(tokens.RightParenthesis)
 }
 
-// dict drops the comma after the last pair, which gonja does not know.
 func (w *rewriter) dict() string {
-	out := w.take()
+	w.take()
+	var items []string
 	for !w.is(tokens.RightBrace) {
-		out += w.conditional()
-		out += w.close(tokens.Colon)
-		out += w.conditional()
+		key := w.conditional() + w.close(tokens.Colon)
+		items = append(items, key, w.conditional())
 		if !w.is(tokens.Comma) {
 			break
 		}
-		separator := w.take()
-		if !w.is(tokens.RightBrace) {
-			out += separator
-		} else {
-			out += strings.TrimPrefix(separator, ",")
-		}
+		w.take()
 	}
-	return out + w.close(tokens.RightBrace)
+	return fnDict + "([" + strings.Join(items, ",") + "])" + w.close(tokens.RightBrace)
 }
 
 func (w *rewriter) postfix(value string) string {
@@ -279,22 +313,18 @@ func (w *rewriter) postfix(value string) string {
 		switch {
 		case w.is(tokens.Dot):
 			w.step()
-			dot := w.take()
+			w.take()
 			if !w.is(tokens.Name, tokens.Integer) {
 				w.unexpected()
 			}
-			if name := w.peek().Val; mutating[name] && w.next+1 < len(w.tokens) && w.tokens[w.next+1].Type == tokens.LeftParenthesis {
+			called := w.next+1 < len(w.tokens) && w.tokens[w.next+1].Type == tokens.LeftParenthesis
+			if name := w.peek().Val; mutating[name] && called {
 				w.fail("R042", fmt.Sprintf("the method %s changes a value in place, which is not supported", name), "Make a new value, such as {% set list = list + [item] %}; inside a loop keep it in a namespace().")
 			}
-			// Of a loop gonja has them otherwise; which value is a loop is not
-			// known here.
-			if w.isName("previtem", "nextitem", "depth", "depth0", "PrevItem", "NextItem", "Cycle", "Changed") {
-				w.fail("R042", "loop."+w.peek().Val+" is not supported", "Use loop.first and loop.last, or an index of the list; of a mapping write value['"+w.peek().Val+"'].")
-			}
-			value += dot + w.take()
+			value = attributed(value, w.take(), called)
 		case w.is(tokens.LeftBracket):
 			w.step()
-			value += w.subscript()
+			value = w.subscript(value)
 		case w.is(tokens.LeftParenthesis):
 			w.step()
 			value += w.arguments()
@@ -310,19 +340,26 @@ var mutating = map[string]bool{
 	"update": true, "setdefault": true, "sort": true, "reverse": true,
 }
 
-func (w *rewriter) subscript() string {
-	out := w.take()
+func (w *rewriter) subscript(base string) string {
+	w.take()
+	bounds := []string{""}
 	for !w.is(tokens.RightBracket) {
 		if w.is(tokens.Colon) {
-			out += w.take()
+			w.take()
+			if bounds = append(bounds, ""); len(bounds) > 3 {
+				w.unexpected()
+			}
 			continue
 		}
-		out += w.conditional()
+		bounds[len(bounds)-1] = w.conditional()
 		if !w.is(tokens.Colon, tokens.RightBracket) {
 			w.unexpected()
 		}
 	}
-	return out + w.take()
+	if len(bounds) == 1 && bounds[0] == "" {
+		w.unexpected()
+	}
+	return subscripted(base, bounds) + w.close(tokens.RightBracket)
 }
 
 func (w *rewriter) arguments() string {
@@ -345,7 +382,7 @@ func (w *rewriter) arguments() string {
 			out += strings.TrimPrefix(separator, ",")
 		}
 	}
-	return out + w.close(tokens.RightParenthesis)
+	return out + ")" + w.close(tokens.RightParenthesis)
 }
 
 // filters reads `|name(args)`, `is test` and calls of what they give. Jinja
@@ -364,35 +401,26 @@ func (w *rewriter) filters(value string) string {
 			if !filterNames[name] {
 				w.fail("R042", fmt.Sprintf("the filter %s is not supported", name), filterMend(name))
 			}
-			written := w.take()
-			if (name == "default" || name == "d") && computed(value) {
-				written = strictDefault
-			}
-			value = fnGroup + "(" + value + pipe + written
+			value = fnGroup + "([" + value + pipe + w.take()
 			if w.is(tokens.LeftParenthesis) {
 				value += w.arguments()
 			}
-			value = w.postfix(value + ")")
+			value = w.postfix(value + "])")
 		case w.is(tokens.Is):
 			w.step()
 			value = w.test(value)
+			if w.is(tokens.Is) {
+				w.fail("R040", "a test follows a test", "Join them with `and`, or use parentheses.")
+			}
 		default:
 			return value
 		}
 	}
 }
 
-// computed reports whether an expression is more than a name with attributes,
-// subscripts and filters.
-func computed(expression string) bool {
-	for strings.HasPrefix(expression, fnGroup+"(") {
-		expression = expression[len(fnGroup)+1:]
-	}
-	return strings.HasPrefix(expression, ours)
-}
-
 func (w *rewriter) test(value string) string {
-	out := fnGroup + "(" + value + " " + w.take()
+	w.take()
+	out := fnGroup + "([" + value + " is "
 	negated := w.is(tokens.Not)
 	if negated {
 		w.take()
@@ -411,7 +439,7 @@ func (w *rewriter) test(value string) string {
 	case w.is(tokens.Name, tokens.String, tokens.Integer, tokens.Float, tokens.LeftBracket, tokens.LeftBrace) && !w.isName("if", "else", "is", "recursive"):
 		out += "(" + w.postfix(w.primary()) + ")"
 	}
-	out += ")"
+	out += "])"
 	if negated {
 		return fnNot + "(" + out + ")"
 	}

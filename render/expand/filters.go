@@ -1,13 +1,10 @@
 package expand
 
 import (
+	"cmp"
 	"fmt"
-	"math"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
 	"github.com/nikolalohinski/gonja/v2/exec"
@@ -18,9 +15,6 @@ import (
 // their arguments.
 var filterNames = names("abs batch capitalize center count d default dictsort first float format groupby indent int items join last length list lower map max min reject rejectattr replace reverse round select selectattr slice sort string sum title tojson trim truncate unique upper urlencode wordcount")
 
-// stringMethods are the methods of texts that templates may call.
-var stringMethods = names("capitalize center format isalnum isalpha isdigit islower isspace isupper join ljust lower lstrip removeprefix removesuffix replace rjust rsplit rstrip split splitlines strip title upper zfill")
-
 func names(list string) map[string]bool {
 	set := map[string]bool{}
 	for _, name := range strings.Fields(list) {
@@ -29,10 +23,6 @@ func names(list string) map[string]bool {
 	return set
 }
 
-// strictDefault is default on what is computed: a name in it that is not
-// defined is a fault, as in Jinja2.
-const strictDefault = ours + "default"
-
 // maxWidth bounds numbers that say how long a text becomes.
 const maxWidth = 10_000
 
@@ -40,60 +30,119 @@ const maxWidth = 10_000
 // may follow.
 var empties = names("first last min max")
 
+// lazy are filters that give a generator.
+var lazy = names("batch items map reject rejectattr reverse select selectattr slice unique")
+
+// signatures are the names of the arguments that filters take, in order. Those
+// that are not here pass theirs on.
+var signatures = map[string]string{
+	"abs": "", "batch": "linecount fill_with", "capitalize": "", "center": "width", "count": "", "d": "default_value boolean",
+	"default": "default_value boolean", "dictsort": "case_sensitive by reverse", "first": "", "float": "default",
+	"groupby": "attribute default case_sensitive", "indent": "width first blank", "int": "default base", "items": "",
+	"join": "d attribute", "last": "", "length": "", "list": "", "lower": "", "max": "case_sensitive attribute",
+	"min": "case_sensitive attribute", "replace": "old new count", "reverse": "", "round": "precision method",
+	"slice": "slices fill_with", "sort": "reverse case_sensitive attribute", "string": "", "sum": "attribute start", "title": "",
+	"tojson": "indent", "trim": "chars", "truncate": "length killwords end leeway", "unique": "case_sensitive attribute",
+	"upper": "", "urlencode": "", "wordcount": "",
+}
+
+// inOrder returns a filter's arguments in the order of its signature, nil for
+// those that are not given.
+func inOrder(name string, a *exec.VarArgs) ([]*exec.Value, error) {
+	signature, ok := signatures[name]
+	if !ok {
+		if len(a.KwArgs) > 0 && name != "map" {
+			return nil, typeError("the filter %s takes no names", name)
+		}
+		return a.Args, nil
+	}
+	known := strings.Fields(signature)
+	if len(a.Args) > len(known) {
+		return nil, typeError("the filter %s takes %d arguments at most, not %d", name, len(known), len(a.Args))
+	}
+	out := make([]*exec.Value, len(known))
+	copy(out, a.Args)
+	for key, v := range a.KwArgs {
+		i := slices.Index(known, key)
+		if i < 0 || out[i] != nil {
+			return nil, typeError("the filter %s takes no argument %s, or has it twice", name, key)
+		}
+		out[i] = v
+	}
+	return out, nil
+}
+
 func filterSet(r *jinjaRun) *exec.FilterSet {
 	set := map[string]exec.FilterFunction{}
 	for name := range filterNames {
 		builtin, _ := builtins.Filters.Get(name)
-		if own := ownFilters[name]; own != nil {
-			builtin = func(_ *exec.Evaluator, in *exec.Value, a *exec.VarArgs) *exec.Value {
-				v, err := own(r, in, a)
-				if err != nil {
-					return exec.AsValue(r.fail(err))
-				}
-				return exec.AsValue(v)
-			}
-		}
 		set[name] = r.filter(name, builtin)
 	}
-	set[strictDefault] = r.filter(strictDefault, set["default"])
 	return exec.NewFilterSet(set)
 }
 
-func (r *jinjaRun) filter(name string, f exec.FilterFunction) exec.FilterFunction {
+func (r *jinjaRun) filter(name string, builtin exec.FilterFunction) exec.FilterFunction {
 	return func(e *exec.Evaluator, in *exec.Value, a *exec.VarArgs) *exec.Value {
-		if in.IsError() && (name == "default" || name == "d") {
-			return r.defaulted(in, a)
-		}
-		if in.IsError() {
-			return exec.AsValue(r.fail(r.explained(in)))
-		}
-		if err := namedBy(name, a); err != nil {
-			return exec.AsValue(r.fail(err))
-		}
-		if err := r.bounded(a.Args); err != nil {
-			return exec.AsValue(err)
-		}
-		in, err := takes(name, in)
+		v, err := r.filtered(name, in, a, func(in *exec.Value) *exec.Value { return builtin(e, in, a) })
 		if err != nil {
 			return exec.AsValue(r.fail(err))
 		}
-		if empties[name] && in.Len() == 0 {
-			return exec.AsValue(typeError("the filter %s found no item, for the list is empty", name))
-		}
-		if err := attributes(name, in, a); err != nil {
-			return exec.AsValue(r.fail(err))
-		}
-		if name == "indent" || name == "replace" {
-			if err := r.grows(name, in, a); err != nil {
-				return exec.AsValue(err)
-			}
-		}
-		out := f(e, in, a)
-		if out.IsError() && !empties[name] {
-			r.fail(&templateFault{rule: "R041", message: fmt.Sprintf("the filter %s failed: %s", name, out.Error())})
-		}
-		return out
+		return exec.ToValue(v)
 	}
+}
+
+// filtered is what the filter name gives for a value; builtin is gonja's.
+func (r *jinjaRun) filtered(name string, in *exec.Value, a *exec.VarArgs, builtin func(*exec.Value) *exec.Value) (any, error) {
+	if r.fault != nil {
+		return nil, r.fault
+	}
+	if err := r.arguments(name, a); err != nil {
+		return nil, err
+	}
+	arguments, err := inOrder(name, a)
+	if err != nil {
+		return nil, err
+	}
+	_, missing := undefinedOf(in)
+	if missing && (name == "default" || name == "d") {
+		return cmp.Or(arguments[0], exec.AsValue("")), nil
+	}
+	if in, err = r.given(in); err != nil {
+		return nil, err
+	}
+	if err := namedBy(name, a); err != nil {
+		return nil, err
+	}
+	if err := bounded(a); grows[name] && err != nil {
+		return nil, err
+	}
+	isText := in.IsString()
+	if isMarkup(in) && ofMarkup[name] {
+		return nil, markupRefused("the filter " + name)
+	}
+	if in, err = takes(name, in); err != nil {
+		return nil, err
+	}
+	if empties[name] && in.Len() == 0 {
+		return undefined{fmt.Sprintf("the filter %s found no item, for the list is empty", name)}, nil
+	}
+	var out any
+	if name == "map" && len(a.Args) == 0 {
+		out, err = r.mapAttribute(in, a)
+	} else if own := ownFilters[name]; own != nil {
+		out, err = own(r, in, arguments)
+	} else if v := builtin(in); v.IsError() {
+		err = cmp.Or(r.fault, error(&templateFault{rule: "R041", message: fmt.Sprintf("the filter %s failed: %s", name, v.Error())}))
+	} else {
+		out = v
+	}
+	if err != nil || !lazy[name] {
+		return out, err
+	}
+	if name == "reverse" && isText {
+		return reversed(in), nil
+	}
+	return &generator{items: elements(exec.ToValue(out))}, nil
 }
 
 // namedBy checks the filter or test whose name a filter is given.
@@ -123,273 +172,64 @@ var (
 	ofLists   = names("first last batch slice map select reject selectattr rejectattr unique sort sum max min reverse groupby")
 	ofNumbers = names("abs round")
 	ofSized   = names("length count")
+	// unsized are the kinds that have no length.
+	unsized = names("int float bool None generator macro")
 )
 
-// takes checks what a filter is given. gonja's filters take anything, and give
+// takes checks what a filter is given, and makes a list of it for those that
+// take what can be looped over. gonja's filters take anything, and give
 // something for it where Jinja2 fails.
 func takes(name string, in *exec.Value) (*exec.Value, error) {
 	kind := kindOf(in)
-	wrong := &templateFault{rule: "R041", message: fmt.Sprintf("the filter %s does not take a value of the type %s", name, kind), mend: "Use tojson or string to make a text of it, or items() to make a list."}
+	wrong := &templateFault{rule: "R041", message: fmt.Sprintf("the filter %s does not take a value of the type %s", name, kind), mend: "Use tojson or string to make a text of it, or list to make a list."}
 	switch {
 	case asText[name] && !in.IsString():
 		s, err := text(in)
 		return exec.AsValue(s), err
 	case ofTexts[name] && kind != "str", ofNumbers[name] && !isNumber(kind):
 		return nil, wrong
-	case ofLists[name] && kind != "list" && kind != "tuple" && kind != "range":
+	case ofSized[name]:
+		if unsized[kind] || kind == "" {
+			return nil, wrong
+		}
+		return exec.ToValue(exec.ValuesList(elements(in))), nil
+	case name == "last" && kind == "generator":
 		return nil, wrong
-	case ofSized[name] && (isNumber(kind) || kind == "None" || kind == ""):
+	case name == "reverse" && kind == "generator":
 		return nil, wrong
-	case (name == "int" || name == "float") && kind == "bool":
-		return exec.AsValue(int(integer(in))), nil
-	case (name == "sort" || name == "min" || name == "max") && !sortable(elements(in)):
-		return nil, &templateFault{rule: "R042", message: "the filter " + name + " takes texts only, or numbers only, here", mend: "Make the items alike with map('string')."}
-	case name == "int" && kind == "float" && !(math.Abs(in.Float()) < 1<<62):
-		return nil, tooBig()
-	case name == "list":
+	case ofLists[name] || name == "list":
 		list, err := iterable(in)
-		return exec.ToValue(list), err
-	case (name == "int" || name == "float") && !isNumber(kind) && kind != "str":
-		return nil, wrong
+		if err != nil {
+			return nil, err
+		}
+		in = exec.ToValue(list)
 	}
 	return in, nil
 }
 
-// sortable reports whether all items are texts, all numbers, or all mappings,
-// which are sorted by an attribute.
-func sortable(items []*exec.Value) bool {
-	kinds := map[string]bool{}
-	for _, item := range items {
-		kind := kindOf(item)
-		if isNumber(kind) {
-			kind = "number"
-		}
-		kinds[kind] = true
-	}
-	return len(kinds) == 0 || len(kinds) == 1 && (kinds["str"] || kinds["number"] || kinds["dict"])
-}
+// ofMarkup are filters whose result is markup, too, if they are given markup.
+var ofMarkup = names("capitalize center format indent lower replace reverse title trim truncate upper")
 
-// attributes checks that every item has the attribute that a filter is to look
-// at; gonja takes None for a missing one.
-func attributes(name string, in *exec.Value, a *exec.VarArgs) error {
-	attribute := a.KwArgs["attribute"]
-	switch name {
-	case "groupby", "selectattr", "rejectattr":
-		if attribute == nil && len(a.Args) > 0 {
-			attribute = a.Args[0]
-		}
-	}
-	if attribute == nil || attribute.IsNil() || a.KwArgs["default"] != nil {
-		return nil
-	}
-	if name == "selectattr" || name == "rejectattr" {
-		if len(a.Args) > 1 && (a.Args[1].String() == "defined" || a.Args[1].String() == "undefined") {
-			return nil
-		}
-	}
-	for _, item := range elements(in) {
-		for _, step := range strings.Split(attribute.String(), ".") {
-			var key any = step
-			if i, err := strconv.Atoi(step); err == nil {
-				key = i
-			}
-			next, found := item.GetItem(key)
-			if !found {
-				return typeError("there is no attribute %q in every item", attribute.String())
-			}
-			item = next
-		}
-	}
-	return nil
-}
+// grows are the filters that make a text or a list of the size of a number.
+var grows = names("batch center indent replace round slice tojson truncate")
 
 // bounded refuses numbers that would make a text or a list of them.
-func (r *jinjaRun) bounded(arguments []*exec.Value) error {
-	for _, v := range arguments {
+func bounded(a *exec.VarArgs) error {
+	check := func(v *exec.Value) error {
 		if v.IsInteger() && (v.Integer() > maxWidth || v.Integer() < -maxWidth) {
-			return r.fail(tooLong(maxWidth))
+			return tooLong(maxWidth)
+		}
+		return nil
+	}
+	for _, v := range a.Args {
+		if err := check(v); err != nil {
+			return err
 		}
 	}
-	return r.fault
-}
-
-func (r *jinjaRun) grows(name string, in *exec.Value, a *exec.VarArgs) error {
-	s := in.String()
-	per, count := maxWidth, strings.Count(s, "\n")
-	if name == "replace" && len(a.Args) > 1 {
-		per, count = len(a.Args[1].String()), strings.Count(s, a.Args[0].String())
-	}
-	if name == "indent" && len(a.Args) > 0 && a.Args[0].IsInteger() {
-		per = a.Args[0].Integer()
-	} else if name == "indent" {
-		per = 4
-	}
-	if len(s)+per*count > r.job.Bytes {
-		return r.fail(tooLong(r.job.Bytes))
+	for _, v := range a.KwArgs {
+		if err := check(v); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// defaulted is the filter default for a value that is not defined. A fault
-// other than that is kept, and ends the template.
-func (r *jinjaRun) defaulted(in *exec.Value, a *exec.VarArgs) *exec.Value {
-	if r.fault != nil {
-		return exec.AsValue(r.fault)
-	}
-	if v, ok := a.KwArgs["default_value"]; ok {
-		return v
-	}
-	if len(a.Args) == 0 {
-		return exec.AsValue("")
-	}
-	return a.Args[0]
-}
-
-// ownFilters are done here: gonja's give something else than Jinja2's.
-var ownFilters = map[string]func(*jinjaRun, *exec.Value, *exec.VarArgs) (any, error){
-	"default":   filterDefault,
-	"d":         filterDefault,
-	"string":    func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return text(in) },
-	"abs":       filterAbs,
-	"center":    filterCenter,
-	"dictsort":  filterDictSort,
-	"reverse":   filterReverse,
-	"round":     filterRound,
-	"sum":       filterSum,
-	"title":     func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return title(in.String()), nil },
-	"format":    filterFormat,
-	"items":     func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) { return pairs(in) },
-	"join":      filterJoin,
-	"tojson":    filterToJSON,
-	"urlencode": filterURLEncode,
-	"wordcount": func(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) {
-		return len(words.FindAllString(in.String(), -1)), nil
-	},
-}
-
-// words are what Python's \w+ finds.
-var words = regexp.MustCompile(`[\pL\pN_]+`)
-
-// title makes the first letter of each word large, as Jinja2's filter does it:
-// words begin after spaces, -, (, {, [ and <.
-func title(s string) string {
-	var b strings.Builder
-	first := true
-	for _, r := range s {
-		switch {
-		case unicode.IsSpace(r) || strings.ContainsRune("-({[<", r):
-			first = true
-			b.WriteRune(r)
-		case first:
-			first = false
-			b.WriteString(strings.ToUpper(string(r)))
-		default:
-			b.WriteString(strings.ToLower(string(r)))
-		}
-	}
-	return b.String()
-}
-
-func filterReverse(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) {
-	list := exec.ValuesList(elements(in))
-	slices.Reverse(list)
-	return list, nil
-}
-
-func filterDefault(_ *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
-	boolean := a.KwArgs["boolean"]
-	if len(a.Args) > 1 {
-		boolean = a.Args[1]
-	}
-	if boolean != nil && truth(boolean) && !truth(in) {
-		if len(a.Args) == 0 {
-			return "", nil
-		}
-		return a.Args[0].Interface(), nil
-	}
-	return in.Interface(), nil
-}
-
-func filterFormat(r *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
-	template, err := text(in)
-	if err != nil || len(a.KwArgs) > 0 {
-		return nil, typeError("format wants a text, and arguments without names")
-	}
-	return formatAll(template, a.Args, r.job.Bytes)
-}
-
-// filterDictSort sorts by keys that are texts, without regard to case.
-func filterDictSort(_ *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
-	if len(a.Args) > 0 || len(a.KwArgs) > 0 {
-		return nil, &templateFault{rule: "R042", message: "dictsort with arguments is not supported", mend: "Use it without, or the filter sort on items()."}
-	}
-	list, err := pairs(in)
-	if err != nil {
-		return nil, err
-	}
-	sorted := list.(exec.ValuesList)
-	for _, pair := range sorted {
-		if k := pair.Interface().(tuple)[0]; !k.IsString() {
-			return nil, &templateFault{rule: "R042", message: "dictsort of keys that are no texts is not supported", mend: "Quote the keys."}
-		}
-	}
-	slices.SortStableFunc(sorted, func(a, b *exec.Value) int {
-		return strings.Compare(strings.ToLower(a.Interface().(tuple)[0].String()), strings.ToLower(b.Interface().(tuple)[0].String()))
-	})
-	return sorted, nil
-}
-
-// pairs are the items of a mapping, in its order.
-func pairs(in *exec.Value) (any, error) {
-	if kindOf(in) != "dict" {
-		return nil, typeError("%s has no items", kindOf(in))
-	}
-	list := exec.ValuesList{}
-	in.Iterate(func(_, _ int, key, value *exec.Value) bool {
-		list = append(list, exec.AsValue(tuple{key, value}))
-		return true
-	}, func() {})
-	return list, nil
-}
-
-func filterJoin(r *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
-	attribute := a.KwArgs["attribute"]
-	if len(a.Args) > 1 {
-		attribute = a.Args[1]
-	}
-	separator := ""
-	var err error
-	if d := a.KwArgs["d"]; d != nil {
-		separator, err = text(d)
-	} else if len(a.Args) > 0 {
-		separator, err = text(a.Args[0])
-	}
-	if err != nil {
-		return nil, err
-	}
-	seen, err := iterable(in)
-	if err != nil {
-		return nil, err
-	}
-	var b strings.Builder
-	for i, item := range elements(exec.ToValue(seen)) {
-		if attribute != nil && !attribute.IsNil() {
-			var found bool
-			if item, found = item.GetItem(attribute.Interface()); !found {
-				return nil, typeError("there is no attribute %q", attribute.String())
-			}
-		}
-		s, err := text(item)
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			b.WriteString(separator)
-		}
-		b.WriteString(s)
-		if b.Len() > r.job.Bytes {
-			return nil, tooLong(r.job.Bytes)
-		}
-	}
-	return b.String(), nil
 }

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nikolalohinski/gonja/v2/builtins"
+	"github.com/nikolalohinski/gonja/v2/builtins/control_structures"
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
@@ -59,6 +59,7 @@ type Rendered struct {
 // included file, that failed.
 func Render(job Job, read func(file string) ([]byte, error)) (Rendered, error) {
 	run := &jinjaRun{job: job, read: read, loaded: map[string][]byte{}, files: []string{job.File}}
+	run.textMethods, run.lastValues = run.methods(), map[*controlStructures.LoopInfos]*exec.Value{}
 	out := &limitedBuffer{run: run}
 	timer := time.AfterFunc(job.Time, func() { run.expired.Store(true) })
 	defer timer.Stop()
@@ -93,8 +94,14 @@ type jinjaRun struct {
 	file    int
 	line    int
 	place   place // of what is written next
-	written int   // bytes, in macros and blocks, too
-	fault   error // the first fault: a `default` filter must not hide it
+	// evaluated is where the statement stands that is carried out.
+	evaluated place
+	written   int   // bytes, in macros and blocks, too
+	fault     error // the first fault: a `default` filter must not hide it
+	// textMethods are those of texts, lastValues what `loop.changed` compares
+	// with.
+	textMethods map[string]textMethod
+	lastValues  map[*controlStructures.LoopInfos]*exec.Value
 }
 
 const (
@@ -119,7 +126,7 @@ func (r *jinjaRun) render(out *limitedBuffer) (err error) {
 	options := config.New()
 	options.StrictUndefined = true
 	loader := &repositoryLoader{run: r, file: r.job.File, text: &rewritten}
-	environment := &exec.Environment{Context: r.context(r.job.Variables), Filters: filterSet(r), Tests: testSet(r), ControlStructures: statements(r), Methods: methodSets(r)}
+	environment := &exec.Environment{Context: r.context(r.job.Variables), Filters: filterSet(r), Tests: testSet(r), ControlStructures: statements(r), Methods: noMethods()}
 	template, err := exec.NewTemplate(r.job.File, options, loader, environment)
 	if err != nil {
 		return err
@@ -133,30 +140,43 @@ func (r *jinjaRun) render(out *limitedBuffer) (err error) {
 
 func (r *jinjaRun) context(variables []schema.Value) *exec.Context {
 	values := map[string]any{
-		fnAt:      r.at,
-		fnHere:    r.here,
-		fnPrint:   r.guard(2, r.print),
-		fnValue:   r.guard(2, func(a []*exec.Value) (any, error) { return a[1], nil }),
-		fnTest:    r.guard(2, func(a []*exec.Value) (any, error) { return truth(a[1]), nil }),
-		fnIterate: r.guard(2, func(a []*exec.Value) (any, error) { return iterable(a[1]) }),
-		fnPairs:   r.guard(2, func(a []*exec.Value) (any, error) { return iterablePairs(a[1]) }),
-		fnGroup:   r.guard(1, func(a []*exec.Value) (any, error) { return a[0], nil }),
+		fnAt:        r.at,
+		fnHere:      r.here,
+		fnPrint:     r.statement(r.print),
+		fnValue:     r.statement(func(v *exec.Value) (any, error) { return v, nil }),
+		fnKeep:      r.statement(kept),
+		fnTest:      r.statement(func(v *exec.Value) (any, error) { return truth(v), nil }),
+		fnIterate:   r.statement(iterable),
+		fnPairs:     r.statement(iterablePairs),
+		fnGroup:     r.lenient(1, r.group),
+		fnAttribute: r.lenient(2, r.attribute),
+		fnMethod:    r.lenient(2, r.method),
+		fnItem:      r.lenient(2, r.item),
+		fnSlice:     r.lenient(4, r.slice),
+		fnList:      r.lenient(1, r.listOf),
+		fnNoCaller: r.lenient(1, func(a []*exec.Value) (any, error) {
+			if v := boxed(a[0]); !v.IsError() && !v.IsNil() {
+				return nil, typeError("the macro of a call block does not use caller()")
+			}
+			return "", nil
+		}),
+		fnDict:    r.lenient(1, r.dictOf),
 		fnTruth:   r.guard(1, func(a []*exec.Value) (any, error) { return truth(a[0]), nil }),
 		fnOperand: r.guard(1, operand),
 		fnNot:     r.guard(1, func(a []*exec.Value) (any, error) { return !truth(a[0]), nil }),
 		fnTuple:   r.guard(-1, func(a []*exec.Value) (any, error) { return tuple(a), nil }),
 		fnNegate:  r.guard(1, negate),
+		fnPlus:    r.guard(1, plus),
 		fnCompare: r.guard(-1, chain),
-		fnUndefined: r.guard(0, func([]*exec.Value) (any, error) {
-			return nil, typeError("the `if` has no `else`, and its condition is false")
+		fnUndefined: r.lenient(0, func([]*exec.Value) (any, error) {
+			return missing("the `if` has no `else`, and its condition is false"), nil
 		}),
 		fnBinary: r.guard(3, func(a []*exec.Value) (any, error) {
 			return arithmetic(a[0].String(), a[1], a[2], r.job.Bytes)
 		}),
-		"range": r.guard(-1, rangeOf),
 	}
-	for _, name := range []string{"dict", "namespace", "cycler", "joiner"} {
-		values[name], _ = builtins.GlobalFunctions.Get(name)
+	for name, f := range r.globals() {
+		values[name] = r.calls(name, f)
 	}
 	for _, v := range variables {
 		values[v.Name] = jinjaValue(v.Data, v.Node)
@@ -201,8 +221,20 @@ func (r *jinjaRun) fail(err error) error {
 }
 
 // guard makes a function for templates of f; count is how many arguments it
-// takes, -1 for any.
+// takes, -1 for any. All of them must be there.
 func (r *jinjaRun) guard(count int, f func([]*exec.Value) (any, error)) func(*exec.VarArgs) *exec.Value {
+	return r.lenient(count, func(a []*exec.Value) (any, error) {
+		for _, v := range a {
+			if _, err := r.given(v); err != nil {
+				return nil, err
+			}
+		}
+		return f(a)
+	})
+}
+
+// lenient is guard for functions that see by themselves to what is not there.
+func (r *jinjaRun) lenient(count int, f func([]*exec.Value) (any, error)) func(*exec.VarArgs) *exec.Value {
 	return func(arguments *exec.VarArgs) *exec.Value {
 		if count >= 0 && len(arguments.Args) != count {
 			return exec.AsValue(r.fail(typeError("wrong number of arguments")))
@@ -211,19 +243,47 @@ func (r *jinjaRun) guard(count int, f func([]*exec.Value) (any, error)) func(*ex
 		if err != nil {
 			return exec.AsValue(r.fail(err))
 		}
-		if value, ok := v.(*exec.Value); ok {
-			return value
-		}
-		return exec.AsValue(v)
+		return exec.ToValue(v)
 	}
 }
 
-// operand makes an empty mapping false, which gonja takes for true.
+// statement is guard for what statements do with a value, whose place is noted
+// before.
+func (r *jinjaRun) statement(f func(*exec.Value) (any, error)) func(*exec.VarArgs) *exec.Value {
+	return r.lenient(2, func(a []*exec.Value) (any, error) {
+		v, err := r.unbox(a[1])
+		if err != nil {
+			return nil, err
+		}
+		number := a[0].Integer()
+		r.evaluated = place{file: number >> 32, line: number & (1<<32 - 1)}
+		return f(v)
+	})
+}
+
+// truthy and falsy carry the left side of `and` and `or`, of which gonja knows
+// less than Python whether it is true; a struct is true to it, and a function
+// is false.
+type (
+	truthy struct{ value *exec.Value }
+	falsy  func() *exec.Value
+)
+
 func operand(a []*exec.Value) (any, error) {
-	if kindOf(a[0]) == "dict" && a[0].Len() == 0 {
-		return map[string]any{}, nil
+	if truth(a[0]) {
+		return truthy{a[0]}, nil
 	}
-	return a[0], nil
+	return falsy(func() *exec.Value { return a[0] }), nil
+}
+
+// none is None in a namespace.
+type none struct{}
+
+func kept(v *exec.Value) (any, error) {
+	if v.IsNil() {
+		return none{}, nil
+	}
+	return v, nil
 }
 
 func negate(a []*exec.Value) (any, error) {
@@ -234,6 +294,17 @@ func negate(a []*exec.Value) (any, error) {
 		return integers("-", 0, integer(a[0]))
 	}
 	return nil, typeError("- is not supported for %s", kindOf(a[0]))
+}
+
+func plus(a []*exec.Value) (any, error) {
+	switch kind := kindOf(a[0]); kind {
+	case "float":
+		return a[0], nil
+	case "int", "bool":
+		return int(integer(a[0])), nil
+	default:
+		return nil, typeError("+ is not supported for %s", kind)
+	}
 }
 
 func chain(a []*exec.Value) (any, error) {
@@ -291,7 +362,7 @@ func jinjaValue(data any, node *yaml.Node) any {
 	return data
 }
 
-func sortedNames(m map[string]any) []string {
+func sortedNames[V any](m map[string]V) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {
 		names = append(names, name)

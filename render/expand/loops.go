@@ -17,6 +17,12 @@ func iterable(v *exec.Value) (any, error) {
 			list = append(list, exec.AsValue(string(r)))
 		}
 		return list, nil
+	case "generator":
+		return v.Interface().(*generator).take()
+	case "dict_items", "dict_keys", "dict_values":
+		return v.Interface().(view).items, nil
+	case "":
+		return nil, typeError("a function or another object of the engine cannot be looped over")
 	case "dict":
 		// A loop goes through the keys; gonja would give the value to a second
 		// name as well, where Python fails.
@@ -37,28 +43,39 @@ func iterablePairs(v *exec.Value) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	pairs := exec.ValuesList{}
 	for _, item := range elements(exec.ToValue(list)) {
-		if kind := kindOf(item); kind != "list" && kind != "tuple" || item.Len() != 2 {
-			return nil, typeError("a loop with two names wants lists of two, not %s", kind)
+		parts, err := iterable(item)
+		if err != nil {
+			return nil, err
 		}
+		pair := elements(exec.ToValue(parts))
+		if len(pair) != 2 {
+			return nil, typeError("a loop with two names wants pairs, and got a %s of %d", kindOf(item), len(pair))
+		}
+		pairs = append(pairs, exec.AsValue(tuple(pair)))
 	}
-	return list, nil
+	return pairs, nil
 }
 
-func rangeOf(a []*exec.Value) (any, error) {
+func rangeOf(arguments *exec.VarArgs) (any, error) {
 	start, stop, step := 0, 0, 1
+	a := arguments.Args
+	if len(arguments.KwArgs) > 0 {
+		return nil, typeError("range takes no names")
+	}
 	for _, v := range a {
-		if !v.IsInteger() {
+		if !v.IsInteger() && !v.IsBool() {
 			return nil, typeError("range wants integers, not %s", kindOf(v))
 		}
 	}
 	switch len(a) {
 	case 1:
-		stop = a[0].Integer()
+		stop = int(integer(a[0]))
 	case 2:
-		start, stop = a[0].Integer(), a[1].Integer()
+		start, stop = int(integer(a[0])), int(integer(a[1]))
 	case 3:
-		start, stop, step = a[0].Integer(), a[1].Integer(), a[2].Integer()
+		start, stop, step = int(integer(a[0])), int(integer(a[1])), int(integer(a[2]))
 	default:
 		return nil, typeError("range wants one to three integers")
 	}

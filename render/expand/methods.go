@@ -7,21 +7,20 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"github.com/nikolalohinski/gonja/v2/builtins"
 	"github.com/nikolalohinski/gonja/v2/exec"
 )
 
 // filterToJSON is json.dumps(sort_keys=True) with <, >, & and ' escaped, as
 // Jinja2's htmlsafe_json_dumps does it.
-func filterToJSON(_ *jinjaRun, in *exec.Value, a *exec.VarArgs) (any, error) {
-	if len(a.Args) > 0 || len(a.KwArgs) > 0 {
+func filterToJSON(_ *jinjaRun, in *exec.Value, a []*exec.Value) (any, error) {
+	if a[0] != nil && !a[0].IsNil() {
 		return nil, &templateFault{rule: "R042", message: "tojson with an indent is not supported", mend: "Use it without; a flow mapping is YAML."}
 	}
 	var b strings.Builder
 	if err := writeJSON(&b, in); err != nil {
 		return nil, err
 	}
-	return b.String(), nil
+	return markup(b.String()), nil
 }
 
 func writeJSON(b *strings.Builder, v *exec.Value) error {
@@ -102,7 +101,7 @@ func jsonText(s string) string {
 }
 
 // filterURLEncode is urllib.parse.quote with / left as it is.
-func filterURLEncode(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) {
+func filterURLEncode(_ *jinjaRun, in *exec.Value, _ []*exec.Value) (any, error) {
 	if k := kindOf(in); k == "dict" || k == "list" || k == "tuple" {
 		return nil, &templateFault{rule: "R042", message: "urlencode of a " + k + " is not supported", mend: "Encode each text."}
 	}
@@ -121,32 +120,12 @@ func filterURLEncode(_ *jinjaRun, in *exec.Value, _ *exec.VarArgs) (any, error) 
 	return b.String(), nil
 }
 
-func methodSets(r *jinjaRun) exec.Methods {
-	texts := map[string]exec.Method[string]{}
-	for name := range stringMethods {
-		if m, ok := builtins.Methods.Str.Get(name); ok {
-			texts[name] = func(self string, value *exec.Value, a *exec.VarArgs) (any, error) {
-				if err := r.bounded(a.Args); err != nil {
-					return nil, err
-				}
-				if name == "replace" || name == "join" {
-					if err := r.methodGrows(name, self, a); err != nil {
-						return nil, err
-					}
-				}
-				out, err := m(self, value, a)
-				if err != nil {
-					return nil, r.fail(&templateFault{rule: "R041", message: fmt.Sprintf("the method %s failed: %v", name, err)})
-				}
-				return out, nil
-			}
-		}
-	}
-	texts["startswith"] = r.affix("startswith", strings.HasPrefix)
-	texts["endswith"] = r.affix("endswith", strings.HasSuffix)
+// noMethods takes gonja's methods away, which are called with methods of ours
+// only.
+func noMethods() exec.Methods {
 	return exec.Methods{
-		Str:   exec.NewMethodSet(texts),
-		Dict:  exec.NewMethodSet(dictMethods),
+		Str:   exec.NewMethodSet(map[string]exec.Method[string]{}),
+		Dict:  exec.NewMethodSet(map[string]exec.Method[map[string]any]{}),
 		List:  exec.NewMethodSet(map[string]exec.Method[[]any]{}),
 		Bool:  exec.NewMethodSet(map[string]exec.Method[bool]{}),
 		Int:   exec.NewMethodSet(map[string]exec.Method[int]{}),
@@ -154,10 +133,10 @@ func methodSets(r *jinjaRun) exec.Methods {
 	}
 }
 
-func (r *jinjaRun) affix(name string, has func(string, string) bool) exec.Method[string] {
-	return func(self string, _ *exec.Value, a *exec.VarArgs) (any, error) {
+func (r *jinjaRun) affix(name string, has func(string, string) bool) textMethod {
+	return func(self string, a *exec.VarArgs) (any, error) {
 		if len(a.Args) != 1 || !a.Args[0].IsString() {
-			return nil, r.fail(&templateFault{rule: "R042", message: name + " is supported with one text only", mend: "Use `or` for several."})
+			return nil, &templateFault{rule: "R042", message: name + " is supported with one text only", mend: "Use `or` for several."}
 		}
 		return has(self, a.Args[0].String()), nil
 	}
@@ -166,37 +145,47 @@ func (r *jinjaRun) affix(name string, has func(string, string) bool) exec.Method
 func (r *jinjaRun) methodGrows(name, self string, a *exec.VarArgs) error {
 	if name == "replace" && len(a.Args) == 2 {
 		if len(self)+strings.Count(self, a.Args[0].String())*len(a.Args[1].String()) > r.job.Bytes {
-			return r.fail(tooLong(r.job.Bytes))
+			return tooLong(r.job.Bytes)
 		}
 	}
 	if name == "join" && len(a.Args) == 1 && a.Args[0].Len()*max(1, len(self)) > r.job.Bytes {
-		return r.fail(tooLong(r.job.Bytes))
+		return tooLong(r.job.Bytes)
 	}
 	return nil
 }
 
 // dictMethods keep the order of the mapping, which gonja's lose.
-var dictMethods = map[string]exec.Method[map[string]any]{
-	"items": func(_ map[string]any, v *exec.Value, _ *exec.VarArgs) (any, error) { return pairs(v) },
-	"keys":  func(_ map[string]any, v *exec.Value, _ *exec.VarArgs) (any, error) { return iterable(v) },
-	"values": func(_ map[string]any, v *exec.Value, _ *exec.VarArgs) (any, error) {
-		list := exec.ValuesList{}
-		v.Iterate(func(_, _ int, _, value *exec.Value) bool {
-			list = append(list, value)
-			return true
-		}, func() {})
-		return list, nil
-	},
-	"get": func(_ map[string]any, v *exec.Value, a *exec.VarArgs) (any, error) {
-		if len(a.Args) < 1 || len(a.Args) > 2 {
+var dictMethods = map[string]func(*exec.Value, *exec.VarArgs) (any, error){
+	"items":  viewOf("items", "dict_items", func(key, value *exec.Value) *exec.Value { return exec.AsValue(tuple{key, value}) }),
+	"keys":   viewOf("keys", "dict_keys", func(key, _ *exec.Value) *exec.Value { return key }),
+	"values": viewOf("values", "dict_values", func(_, value *exec.Value) *exec.Value { return value }),
+	"get": func(v *exec.Value, a *exec.VarArgs) (any, error) {
+		if len(a.Args) < 1 || len(a.Args) > 2 || len(a.KwArgs) > 0 {
 			return nil, typeError("get wants one or two arguments")
 		}
+		if !hashable(a.Args[0]) {
+			return nil, typeError("a %s cannot be a key", kindOf(a.Args[0]))
+		}
 		if found, ok := lookup(v, a.Args[0]); ok {
-			return found.Interface(), nil
+			return found, nil
 		}
 		if len(a.Args) == 2 {
-			return a.Args[1].Interface(), nil
+			return a.Args[1], nil
 		}
 		return nil, nil
 	},
+}
+
+func viewOf(name, kind string, part func(key, value *exec.Value) *exec.Value) func(*exec.Value, *exec.VarArgs) (any, error) {
+	return func(v *exec.Value, a *exec.VarArgs) (any, error) {
+		if len(a.Args)+len(a.KwArgs) > 0 {
+			return nil, typeError("%s takes no arguments", name)
+		}
+		list := exec.ValuesList{}
+		v.Iterate(func(_, _ int, key, value *exec.Value) bool {
+			list = append(list, part(key, value))
+			return true
+		}, func() {})
+		return view{kind: kind, items: list}, nil
+	}
 }

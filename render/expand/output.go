@@ -90,10 +90,9 @@ func (r *jinjaRun) here(arguments *exec.VarArgs) *exec.Value {
 
 // print gives the text of a value. Its place is noted after the value was
 // made, for that may have written text in other places.
-func (r *jinjaRun) print(a []*exec.Value) (any, error) {
-	number := a[0].Integer()
-	r.place = place{file: number >> 32, line: number & (1<<32 - 1)}
-	s, err := text(a[1])
+func (r *jinjaRun) print(v *exec.Value) (any, error) {
+	r.place = r.evaluated
+	s, err := text(v)
 	r.wrote(len(s))
 	return s, err
 }
@@ -124,6 +123,15 @@ func statements(r *jinjaRun) *exec.ControlStructureSet {
 		}
 		return callBlock{parsed.(exec.ControlStructure), r}, nil
 	})
+	include, _ := builtins.ControlStructures.Get("include")
+	_ = own.Replace("include", func(p, arguments *parser.Parser) (nodes.ControlStructure, error) {
+		parsed, err := include(p, arguments)
+		if err != nil {
+			return nil, err
+		}
+		return inclusion{parsed.(exec.ControlStructure), r}, nil
+	})
+	_ = own.Replace("block", r.parseBlock)
 	_ = own.Replace("import", r.parseImport)
 	_ = own.Replace("from", r.parseFrom)
 	return own
@@ -148,4 +156,18 @@ func (c callBlock) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) e
 	c.run.place = at
 	_, err = io.WriteString(out, made.String())
 	return err
+}
+
+// inclusion keeps what goes wrong: what is printed by super() or self has no
+// way to give an error back.
+type inclusion struct {
+	exec.ControlStructure
+	run *jinjaRun
+}
+
+func (i inclusion) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) error {
+	if err := i.ControlStructure.Execute(r, tag); err != nil {
+		return i.run.fail(err)
+	}
+	return nil
 }

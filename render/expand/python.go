@@ -1,9 +1,11 @@
 package expand
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"reflect"
+	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -45,14 +47,19 @@ func kindOf(v *exec.Value) string {
 	case v.IsString():
 		return "str"
 	}
-	switch v.Interface().(type) {
-	case tuple:
+	switch value := v.Interface().(type) {
+	case tuple, group:
 		return "tuple"
 	case numbers:
 		return "range"
-	}
-	if v.Val.Type().Name() == "tupleValue" { // gonja's own, of groupby
-		return "tuple"
+	case *generator:
+		return "generator"
+	case view:
+		return value.kind
+	case namespace, undefined, map[string]func() string:
+		return ""
+	case exec.Macro:
+		return "macro"
 	}
 	if v.IsDict() {
 		return "dict"
@@ -83,7 +90,18 @@ func float(v *exec.Value) float64 {
 }
 
 func elements(v *exec.Value) []*exec.Value {
+	if !v.IsNil() {
+		if seen, ok := v.Interface().(view); ok {
+			return seen.items
+		}
+	}
 	var out []*exec.Value
+	if v.IsString() {
+		for _, r := range v.String() {
+			out = append(out, exec.AsValue(string(r)))
+		}
+		return out
+	}
 	v.Iterate(func(_, _ int, key, value *exec.Value) bool {
 		out = append(out, key)
 		return true
@@ -100,8 +118,10 @@ func truth(v *exec.Value) bool {
 		return v.Bool()
 	case "int", "float":
 		return float(v) != 0
-	case "":
+	case "", "generator", "macro":
 		return true
+	case "dict_items", "dict_keys", "dict_values":
+		return len(v.Interface().(view).items) > 0
 	default:
 		return v.Len() > 0
 	}
@@ -130,13 +150,19 @@ func represent(v *exec.Value) (string, error) {
 	case "float":
 		return floatText(v.Float()), nil
 	case "str":
+		if isMarkup(v) {
+			return "Markup(" + quote(v.String()) + ")", nil
+		}
 		return quote(v.String()), nil
 	case "list", "tuple":
 		return sequenceText(elements(v), kind == "tuple")
 	case "dict":
 		return dictText(v)
-	case "range":
-		return "", &templateFault{rule: "R042", message: "a range cannot be printed", mend: "Use range(…)|list."}
+	case "range", "generator":
+		return "", &templateFault{rule: "R042", message: "a " + kind + " cannot be printed; filters such as map and select give one", mend: "Make a list of it with the filter list."}
+	case "dict_items", "dict_keys", "dict_values":
+		s, err := represent(exec.AsValue(v.Interface().(view).items))
+		return kind + "(" + s + ")", err
 	default:
 		return "", &templateFault{rule: "R042", message: "a function or another object of the engine cannot be printed", mend: "Call it, or print its attributes."}
 	}
@@ -238,7 +264,8 @@ func equal(a, b *exec.Value) bool {
 		if ka != "float" && kb != "float" {
 			return integer(a) == integer(b)
 		}
-		return float(a) == float(b)
+		order, ordered := numberOrder(a, b)
+		return ordered && order == 0
 	case ka != kb:
 		return false
 	case ka == "None":
@@ -258,8 +285,24 @@ func equal(a, b *exec.Value) bool {
 		return true
 	case ka == "dict":
 		return equalDicts(a, b)
+	case ka == "dict_keys" || ka == "dict_items":
+		return equalSets(a, b)
 	}
-	return reflect.DeepEqual(a.Interface(), b.Interface())
+	if ka == "generator" {
+		return a.Interface() == b.Interface()
+	}
+	return false
+}
+
+// equalSets compares views of mappings, whose order does not count.
+func equalSets(a, b *exec.Value) bool {
+	la, lb := a.Interface().(view).items, b.Interface().(view).items
+	for _, item := range la {
+		if !slices.ContainsFunc(lb, func(other *exec.Value) bool { return equal(item, other) }) {
+			return false
+		}
+	}
+	return len(la) == len(lb)
 }
 
 func equalDicts(a, b *exec.Value) bool {
@@ -303,13 +346,9 @@ func compare(operator string, a, b *exec.Value) (bool, error) {
 	var order int
 	switch {
 	case isNumber(ka) && isNumber(kb):
-		x, y := float(a), float(b)
-		if math.IsNaN(x) || math.IsNaN(y) {
+		var ordered bool
+		if order, ordered = numberOrder(a, b); !ordered {
 			return false, nil
-		}
-		order = sign(x - y)
-		if ka != "float" && kb != "float" {
-			order = sign64(integer(a), integer(b))
 		}
 	case ka == "str" && kb == "str":
 		order = strings.Compare(a.String(), b.String())
@@ -330,24 +369,21 @@ func compare(operator string, a, b *exec.Value) (bool, error) {
 	}
 }
 
-func sign(f float64) int {
-	switch {
-	case f < 0:
-		return -1
-	case f > 0:
-		return 1
+// numberOrder compares without rounding, as Python does; NaN has no order.
+func numberOrder(a, b *exec.Value) (order int, ordered bool) {
+	if !a.IsFloat() && !b.IsFloat() {
+		return cmp.Compare(integer(a), integer(b)), true
 	}
-	return 0
-}
-
-func sign64(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+	exact := func(v *exec.Value) *big.Float {
+		if v.IsFloat() {
+			return big.NewFloat(v.Float())
+		}
+		return new(big.Float).SetPrec(64).SetInt64(integer(v))
 	}
-	return 0
+	if a.IsFloat() && math.IsNaN(a.Float()) || b.IsFloat() && math.IsNaN(b.Float()) {
+		return 0, false
+	}
+	return exact(a).Cmp(exact(b)), true
 }
 
 func contains(in, item *exec.Value) (bool, error) {
@@ -364,9 +400,15 @@ func contains(in, item *exec.Value) (bool, error) {
 			}
 		}
 		return false, nil
+	case "generator", "dict_keys", "dict_items", "dict_values":
+		list, err := iterable(in)
+		if err != nil {
+			return false, err
+		}
+		return contains(exec.ToValue(list), item)
 	case "dict":
-		if k := kindOf(item); k == "list" || k == "dict" {
-			return false, typeError("a %s cannot be a key", k)
+		if !hashable(item) {
+			return false, typeError("a %s cannot be a key", kindOf(item))
 		}
 		_, ok := lookup(in, item)
 		return ok, nil

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/tokens"
 )
 
@@ -13,19 +12,28 @@ import (
 // names may not begin so.
 const (
 	ours        = "rota__"
-	fnAt        = ours + "at"     // (file, line): notes the position and checks the limits
-	fnHere      = ours + "here"   // (file, line, bytes): prints nothing; the text of the template that follows is from there
-	fnPrint     = ours + "print"  // (at, value): what {{ }} prints
-	fnValue     = ours + "value"  // (at, value)
-	fnTest      = ours + "test"   // (at, value): the truth of value
-	fnIterate   = ours + "each"   // (at, value): what a loop goes through
-	fnPairs     = ours + "pairs"  // (at, value): what a loop with two names goes through
-	fnGroup     = ours + "group"  // parentheses
-	fnTuple     = ours + "tuple"  // (…)
-	fnTruth     = ours + "truth"  // (value)
-	fnNot       = ours + "not"    // (value)
-	fnNegate    = ours + "negate" // (value)
-	fnBinary    = ours + "binary" // (operator, left, right)
+	fnAt        = ours + "at"        // (file, line): notes the position and checks the limits
+	fnHere      = ours + "here"      // (file, line, bytes): prints nothing; the text of the template that follows is from there
+	fnPrint     = ours + "print"     // (at, [value]): what {{ }} prints
+	fnValue     = ours + "value"     // (at, [value])
+	fnTest      = ours + "test"      // (at, [value]): the truth of value
+	fnIterate   = ours + "each"      // (at, [value]): what a loop goes through
+	fnPairs     = ours + "pairs"     // (at, [value]): what a loop with two names goes through
+	fnGroup     = ours + "group"     // ([value])
+	fnAttribute = ours + "attribute" // ([base], name)
+	fnMethod    = ours + "method"    // ([base], name): for a call
+	fnItem      = ours + "item"      // ([base], [key])
+	fnSlice     = ours + "slice"     // ([base], [start], [stop], [step])
+	fnList      = ours + "list"      // ([…])
+	fnKeep      = ours + "keep"      // (at, [value]): for a namespace, which would lose None
+	fnNoCaller  = ours + "nocaller"  // ([caller]): fails if there is one
+	fnDict      = ours + "dict"      // ([key, value, …])
+	fnPlus      = ours + "plus"      // (value)
+	fnTuple     = ours + "tuple"     // (…)
+	fnTruth     = ours + "truth"     // (value)
+	fnNot       = ours + "not"       // (value)
+	fnNegate    = ours + "negate"    // (value)
+	fnBinary    = ours + "binary"    // (operator, left, right)
 	fnCompare   = ours + "compare"
 	fnOperand   = ours + "operand" // (value): what `and` and `or` look at
 	fnUndefined = ours + "undefined"
@@ -55,22 +63,6 @@ func rewrite(source string, file int) (string, error) {
 		return "", err
 	}
 	return w.out.String(), nil
-}
-
-func lex(source string) ([]*tokens.Token, error) {
-	stream := tokens.LexAll(source, config.New())
-	var list []*tokens.Token
-	for !stream.End() {
-		token := stream.Current()
-		if token.Type == tokens.Error {
-			return nil, &templateFault{rule: "R040", line: token.Line, message: token.Val}
-		}
-		if list = append(list, token); len(list) > maxTokens {
-			return nil, &templateFault{rule: "R043", line: token.Line, message: fmt.Sprintf("the template has more than %d words and signs", maxTokens), mend: "Use a loop, or an Expansion with items."}
-		}
-		stream.Next()
-	}
-	return list, nil
 }
 
 // spaceAfterBreaks puts a space after a line break inside of a tag, where
@@ -104,9 +96,15 @@ type rewriter struct {
 	next   int
 	file   int
 	depth  int // of parentheses and the like
-	blocks int // that are open
 	steps  int // of the expression so far
-	out    strings.Builder
+	open   []opened
+	// filtering says that the condition of a loop is being read, where the
+	// loop has not begun.
+	filtering bool
+	// extends says that the template has a parent, and that what stands outside
+	// of its blocks is not carried out.
+	extends bool
+	out     strings.Builder
 }
 
 // What a template is made of is bounded, since the work for some of it grows
@@ -227,7 +225,7 @@ func (w *rewriter) unexpected() {
 func (w *rewriter) wrapped(function string, read func() string) string {
 	at := w.at()
 	// A line break before the expression is part of its first token.
-	return fmt.Sprintf(" %s(%s,%s)", function, at, read())
+	return fmt.Sprintf(" %s(%s,[%s])", function, at, read())
 }
 
 func (w *rewriter) at() string {
@@ -301,190 +299,16 @@ func leftDash(begin string) string {
 	return ""
 }
 
-// raw rewrites a raw block. gonja has none that is empty, and strips nothing
-// inside of one.
-func (w *rewriter) raw(begin string) {
-	w.take()
-	if !w.is(tokens.BlockEnd) {
-		w.unexpected()
-	}
-	opened := w.take()
-	line, text := w.line(), ""
-	if w.is(tokens.Data) {
-		text = w.take()
-	}
-	kept := text
-	if strings.HasPrefix(opened, "-") {
-		kept = strings.TrimLeftFunc(kept, isSpace)
-		line += strings.Count(text[:len(text)-len(kept)], "\n")
-	}
-	if strings.HasPrefix(w.take(), "{%-") {
-		kept = strings.TrimRightFunc(kept, isSpace)
-	}
-	w.take()
-	closed := w.take()
-	w.here(line, len(kept), leftDash(begin), kept == "" && strings.HasPrefix(closed, "-"))
-	// The lines after it keep their numbers.
-	w.out.WriteString("{#" + strings.Repeat("\n", strings.Count(text, "\n")-strings.Count(kept, "\n")) + "#}")
-	if kept != "" {
-		w.out.WriteString("{% raw %}" + kept + "{% endraw " + closed)
-	}
-}
-
-func (w *rewriter) block() {
-	begin := w.take()
-	keyword := w.peek()
-	if keyword.Type == tokens.Name && keyword.Val == "raw" {
-		w.raw(begin)
-		return
-	}
-	if keyword.Type == tokens.Name {
-		w.guard(keyword.Val, begin)
-	}
-	w.out.WriteString(begin)
-	if keyword.Type != tokens.Name {
-		w.unexpected()
-	}
-	w.copy()
-	switch keyword.Val {
-	case "for":
-		w.loop()
-	case "if", "elif":
-		w.out.WriteString(w.wrapped(fnTest, func() string { return w.tupleOr(w.or) }))
-		if !w.is(tokens.BlockEnd) {
-			w.unexpected()
-		}
-	case "set":
-		w.set()
-	case "macro":
-		w.macro()
-	case "call":
-		if w.is(tokens.LeftParenthesis) {
-			w.out.WriteString(w.parameters())
-		}
-		w.out.WriteString(w.unary(false))
-	case "with":
-		w.assignments()
-	case "do", "include", "import", "from":
-		w.out.WriteString(w.wrapped(fnValue, w.conditional))
-		for keyword.Val == "include" && !w.is(tokens.BlockEnd) {
-			if w.isName("without") {
-				w.fail("R042", "an include without context is not supported", "Import a macro from the file, which sees no variables either.")
-			}
-			w.copy()
-		}
-	}
-	w.untilEnd()
-	if keyword.Val == "for" {
-		// Even a loop that does nothing comes by the limits at each turn.
-		w.here(w.line(), 0, "", w.stripped())
-	}
-}
-
-// nesting are the statements that have an end; set has one if it has no value.
-var nesting = names("block call for if macro with")
-
-// guard refuses statements that gonja has and does otherwise, and checks the
-// limits before one that can recurse without an expression.
-func (w *rewriter) guard(keyword, begin string) {
-	switch {
-	case strings.HasPrefix(keyword, "end"):
-		w.blocks--
-	case nesting[keyword]:
-		if w.blocks++; w.blocks > maxBlocks {
-			w.fail("R043", fmt.Sprintf("statements are nested more than %d deep", maxBlocks), "Use macros, or nest less.")
-		}
-	}
-	switch keyword {
-	case "autoescape", "trans", "filter":
-		w.fail("R042", fmt.Sprintf("the statement %s is not supported", keyword), "Write the text without it, or use filters.")
-	case "call":
-		w.here(w.line(), 0, leftDash(begin), false)
-	}
-}
-
-func (w *rewriter) loop() {
-	each := fnIterate
-	for count := 0; !w.is(tokens.In); count++ {
-		if !w.is(tokens.Name, tokens.Comma, tokens.LeftParenthesis, tokens.RightParenthesis) {
-			w.unexpected()
-		}
-		if count == 3 || w.is(tokens.LeftParenthesis) {
-			w.fail("R042", "more than two names in a loop, or parentheses around them, are not supported", "Loop over one name, and take its items by their index.")
-		}
-		if w.is(tokens.Comma) {
-			each = fnPairs
-		}
-		w.own()
-		w.copy()
-	}
-	w.copy()
-	w.out.WriteString(w.wrapped(each, func() string { return w.tupleOr(w.or) }) + " ")
-	if w.isName("if") {
-		w.copy()
-		w.out.WriteString(w.wrapped(fnTest, w.or) + " ")
-	}
-}
-
-func (w *rewriter) set() {
-	for !w.is(tokens.Assign, tokens.BlockEnd, tokens.Pipe) {
-		w.own()
-		w.copy()
-	}
-	if w.is(tokens.Pipe) {
-		w.fail("R042", "a filter on a set block is not supported", "Set the text first, and use the filter where it is printed.")
-	}
-	if !w.is(tokens.Assign) {
-		w.guard("block", "")
-		return
-	}
-	w.copy()
-	w.out.WriteString(w.wrapped(fnValue, func() string { return w.tupleOr(w.conditional) }))
-}
-
-func (w *rewriter) macro() {
-	w.own()
-	w.copy()
-	w.out.WriteString(w.parameters())
-}
-
-// parameters rewrites the defaults in (a, b=1).
-func (w *rewriter) parameters() string {
-	if !w.is(tokens.LeftParenthesis) {
-		w.unexpected()
-	}
-	out := w.take()
-	for !w.is(tokens.RightParenthesis) {
-		if !w.is(tokens.Name) {
-			w.unexpected()
-		}
-		w.own()
-		out += w.take()
-		if w.is(tokens.Assign) {
-			out += w.take() + w.conditional()
-		}
-		if w.is(tokens.Comma) {
-			out += w.take()
-		}
-	}
-	return out + w.take()
-}
-
-func (w *rewriter) assignments() {
-	for !w.is(tokens.BlockEnd) {
-		w.own()
-		w.copy()
-		w.expect(tokens.Assign)
-		w.out.WriteString(w.conditional())
-		if !w.is(tokens.Comma) {
-			return
-		}
-		w.copy()
-	}
-}
-
-// own refuses names that would hide our functions.
+// own refuses names that a template cannot set.
 func (w *rewriter) own() {
+	w.reserved()
+	if w.isName("true", "false", "none", "True", "False", "None") {
+		w.fail("R040", w.peek().Val+" cannot be set", "Use another name.")
+	}
+}
+
+// reserved refuses names that would hide our functions.
+func (w *rewriter) reserved() {
 	if w.peek().Type == tokens.Name && strings.HasPrefix(w.peek().Val, ours) {
 		w.fail("R042", "names that begin with "+ours+" are reserved", "Use another name.")
 	}

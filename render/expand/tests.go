@@ -1,8 +1,6 @@
 package expand
 
 import (
-	"strings"
-
 	"github.com/nikolalohinski/gonja/v2/exec"
 )
 
@@ -10,18 +8,9 @@ import (
 // that is not set, reaches them as an error.
 func testSet(r *jinjaRun) *exec.TestSet {
 	set := map[string]exec.TestFunction{}
-	set["defined"] = func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) (bool, error) { return !in.IsError(), nil }
-	set["undefined"] = func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) (bool, error) { return in.IsError(), nil }
-	for name, test := range ownTests {
+	for name := range testNames {
 		set[name] = func(_ *exec.Evaluator, in *exec.Value, a *exec.VarArgs) (bool, error) {
-			if r.fault != nil {
-				return false, r.fault
-			}
-			if in.IsError() {
-				// Not a fault of the test: a name that is not defined.
-				return false, r.fail(r.explained(in))
-			}
-			ok, err := test(in, a.Args)
+			ok, err := r.tested(name, in, a)
 			if err != nil {
 				return false, r.fail(err)
 			}
@@ -29,6 +18,34 @@ func testSet(r *jinjaRun) *exec.TestSet {
 		}
 	}
 	return exec.NewTestSet(set)
+}
+
+// withArgument are the tests that take one.
+var withArgument = names("divisibleby sameas eq equalto == ne != lt lessthan < le <= gt greaterthan > ge >= in")
+
+func (r *jinjaRun) tested(name string, in *exec.Value, a *exec.VarArgs) (bool, error) {
+	if err := r.arguments(name, a); err != nil {
+		return false, err
+	}
+	wanted := 0
+	if withArgument[name] {
+		wanted = 1
+	}
+	if len(a.Args) != wanted || len(a.KwArgs) > 0 {
+		return false, typeError("the test %s wants %d arguments without a name, not %d", name, wanted, len(a.Args)+len(a.KwArgs))
+	}
+	if name == "defined" || name == "undefined" {
+		if _, ok := undefinedOf(in); ok {
+			return name == "undefined", nil
+		}
+		_, err := r.given(in)
+		return name == "defined", err
+	}
+	in, err := r.given(in)
+	if err != nil {
+		return false, err
+	}
+	return ownTests[name](in, a.Args)
 }
 
 // explained keeps what the engine says of a value that is an error.
@@ -56,14 +73,14 @@ var ownTests = map[string]func(*exec.Value, []*exec.Value) (bool, error){
 	"boolean":     ofKind("bool"),
 	"mapping":     ofKind("dict"),
 	"sequence":    ofKind("str", "list", "tuple", "dict", "range"),
-	"iterable":    ofKind("str", "list", "tuple", "dict", "range"),
+	"iterable":    ofKind("str", "list", "tuple", "dict", "range", "generator", "dict_keys", "dict_items", "dict_values"),
 	"true":        func(v *exec.Value, _ []*exec.Value) (bool, error) { return v.IsBool() && v.Bool(), nil },
 	"false":       func(v *exec.Value, _ []*exec.Value) (bool, error) { return v.IsBool() && !v.Bool(), nil },
 	"odd":         func(v *exec.Value, _ []*exec.Value) (bool, error) { return remainder(v, exec.AsValue(2), 1) },
 	"even":        func(v *exec.Value, _ []*exec.Value) (bool, error) { return remainder(v, exec.AsValue(2), 0) },
 	"divisibleby": divisible,
-	"lower":       func(v *exec.Value, _ []*exec.Value) (bool, error) { return cased(v, strings.ToLower, strings.ToUpper) },
-	"upper":       func(v *exec.Value, _ []*exec.Value) (bool, error) { return cased(v, strings.ToUpper, strings.ToLower) },
+	"lower":       func(v *exec.Value, _ []*exec.Value) (bool, error) { return cased(v, lower, upper) },
+	"upper":       func(v *exec.Value, _ []*exec.Value) (bool, error) { return cased(v, upper, lower) },
 	"sameas":      same,
 	"eq":          compared("=="), "equalto": compared("=="), "==": compared("=="),
 	"ne": compared("!="), "!=": compared("!="),
@@ -123,7 +140,15 @@ func same(v *exec.Value, a []*exec.Value) (bool, error) {
 
 // cased is str(value).islower() or isupper(): some letter has a case, and all
 // that have one have this.
-func cased(v *exec.Value, to, from func(string) string) (bool, error) {
+func cased(v *exec.Value, to, from func(string) (string, error)) (bool, error) {
 	s, err := text(v)
-	return err == nil && to(s) == s && from(s) != s, err
+	if err != nil {
+		return false, err
+	}
+	same, err := to(s)
+	if err != nil {
+		return false, err
+	}
+	other, err := from(s)
+	return same == s && other != s, err
 }
