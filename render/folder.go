@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -203,9 +204,19 @@ func (w *walk) link(name string, entry fs.DirEntry) {
 // the files that they use.
 func (r *renderer) kustomizations(dirs []string) {
 	var walked []*part
-	used := map[string]bool{}
+	used, cyclic := map[string]bool{}, map[string]bool{}
 	for _, dir := range dirs {
+		if cyclic[dir] {
+			continue // said where the cycle was found first
+		}
 		p := r.load(dir)
+		for _, err := range p.said.problems {
+			if c, ok := errors.AsType[overlay.Cycle](err); ok {
+				for _, d := range c {
+					cyclic[d] = true
+				}
+			}
+		}
 		k := p.kustomization
 		if k == nil {
 			continue

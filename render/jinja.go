@@ -17,8 +17,6 @@ type jinjaTemplate struct {
 	text string
 	// origin is the document that names the template.
 	origin schema.Origin
-	// line is the line before the text's first one, for a text inside file.
-	line int
 }
 
 // jinja renders a template once: as it is, or with the values of an item.

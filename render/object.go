@@ -189,7 +189,7 @@ func (f *finisher) identity(content map[string]any) bool {
 	for _, field := range []string{"name", "namespace", "generateName"} {
 		if v, ok := metadata[field]; ok {
 			if _, isText := v.(string); !isText {
-				f.fail("R022", "metadata."+field, fmt.Sprintf("wants a text, and %v is %s", v, describe(v)), "Quote it.")
+				f.wantsText("metadata."+field, v)
 				return false
 			}
 		}
@@ -272,12 +272,27 @@ func (f *finisher) names(owner map[string]any, at string) {
 		for _, key := range sortedKeys(keys) {
 			field := fmt.Sprintf("%s.%s[%s]", at, group, key)
 			if _, isText := keys[key].(string); !isText {
-				f.fail("R022", field, fmt.Sprintf("wants a text, and %v is %s", keys[key], describe(keys[key])), fmt.Sprintf("Quote it: \"%v\".", keys[key]))
+				f.wantsText(field, keys[key])
 				continue
 			}
 			f.reserved(field, key, group == "annotations" && at == "metadata")
 		}
 	}
+}
+
+// wantsText says that a value is no text, as it was written: 1.10 is 1.1 to
+// YAML, and quoted so it would be another text.
+func (f *finisher) wantsText(field string, v any) {
+	written := f.object.Written(field)
+	if f.object.Origin.Overlay != "" || written == "" {
+		written = fmt.Sprint(v)
+	}
+	mend := fmt.Sprintf("Quote it: %q.", written)
+	switch v.(type) {
+	case map[string]any, []any:
+		written, mend = "it", "Write a text."
+	}
+	f.fail("R022", field, fmt.Sprintf("wants a text, and YAML reads %s as %s", written, describe(v)), mend)
 }
 
 func (f *finisher) reserved(field, key string, annotation bool) {

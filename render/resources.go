@@ -29,7 +29,7 @@ func (r *renderer) resources(file string) ([]schema.Object, error) {
 	documents, err := schema.ReadDocuments(file, data, r.limits.Documents)
 	problems := []error{err}
 	var objects []schema.Object
-	source := schema.NewSource(file, data, 0)
+	source := schema.NewSource(file, data)
 	for _, d := range documents {
 		made, err := r.document(d, source.Fields(d.Index, false))
 		objects = append(objects, made...)
@@ -209,7 +209,9 @@ func (r *renderer) expand(e schema.Expansion) ([]schema.Object, error) {
 			items[i].Origin.ParameterFile, items[i].Origin.ParameterLine = row.File, row.Line
 		}
 	}
-	template := jinjaTemplate{file: e.Origin.File, text: e.Spec.Inline, origin: e.Origin, line: e.InlineLine}
+	// It stands in the lines that it has in the document, so that whatever names
+	// a line names that of the file.
+	template := jinjaTemplate{file: e.Origin.File, text: strings.Repeat("\n", e.InlineLine) + e.Spec.Inline, origin: e.Origin}
 	if e.Spec.Template != "" {
 		text, data, err := r.beside(e.At("spec.template"), "spec.template", e.Spec.Template)
 		if err != nil {
@@ -226,19 +228,17 @@ func (r *renderer) expand(e schema.Expansion) ([]schema.Object, error) {
 func (r *renderer) expandYAML(template jinjaTemplate, names []string, items []expand.Item) ([]schema.Object, error) {
 	documents, err := schema.ReadDocuments(template.file, []byte(template.text), r.limits.Documents)
 	if err != nil {
-		return nil, shift(err, template.line)
+		return nil, err
 	}
 	compiled, warnings, err := expand.Compile(documents, names)
 	for _, w := range warnings {
 		if w.Origin.File == "" || w.Origin.Line == 0 {
 			w.Origin = template.origin
-		} else {
-			w.Origin.Line += template.line
 		}
 	}
 	r.warnings = append(r.warnings, warnings...)
 	if err != nil {
-		return nil, shift(err, template.line)
+		return nil, err
 	}
 	if total := len(items) * len(documents); total > r.limits.Objects {
 		return nil, &schema.Problem{Rule: "R004", Origin: template.origin, Message: fmt.Sprintf("the Expansion makes %d objects; at most %d are made", total, r.limits.Objects),
@@ -247,7 +247,7 @@ func (r *renderer) expandYAML(template jinjaTemplate, names []string, items []ex
 	if err := r.fits(compiled, items, template); err != nil {
 		return nil, err
 	}
-	source := schema.NewSource(template.file, []byte(template.text), template.line)
+	source := schema.NewSource(template.file, []byte(template.text))
 	objects := make([]schema.Object, 0, len(items)*len(documents))
 	var problems []error
 	for _, item := range items {
@@ -314,19 +314,9 @@ func itemOrigin(template jinjaTemplate, item expand.Item, line int) schema.Origi
 	origin := item.Origin
 	origin.Template, origin.Item, origin.Parameters = template.file, item.Number, item.Parameters()
 	if line > 0 {
-		origin.TemplateLine = line + template.line
+		origin.TemplateLine = line
 	}
 	return origin
-}
-
-// shift moves positions inside an inline template to where the document has it.
-func shift(err error, lines int) error {
-	for _, p := range schema.Problems(err) {
-		if p.Origin.Line > 0 {
-			p.Origin.Line += lines
-		}
-	}
-	return err
 }
 
 // sameNames reports items of one Expansion that make the same object, each

@@ -18,8 +18,6 @@ import (
 type Source struct {
 	file string
 	data []byte
-	// Shift is added to lines: the text may stand inside another file.
-	shift int
 	// lines are where a template wrote each line of data; nil for what people
 	// wrote.
 	lines []Place
@@ -27,9 +25,9 @@ type Source struct {
 	docs  weak.Pointer[[]Document]
 }
 
-// NewSource returns the source of file. Lines of data are shifted by shift.
-func NewSource(file string, data []byte, shift int) *Source {
-	return &Source{file: file, data: data, shift: shift}
+// NewSource returns the source of file.
+func NewSource(file string, data []byte) *Source {
+	return &Source{file: file, data: data}
 }
 
 // NewRenderedSource returns the source of what a template wrote; lines has, for
@@ -95,10 +93,10 @@ func (f *Fields) position(origin Origin, node *yaml.Node) Origin {
 		}
 		return origin.WrittenAt(f.source.lines[node.Line-1])
 	case f.template:
-		origin.TemplateLine = node.Line + f.source.shift
+		origin.TemplateLine = node.Line
 		return origin
 	}
-	origin.Line, origin.Column = node.Line+f.source.shift, node.Column
+	origin.Line, origin.Column = node.Line, node.Column
 	return origin
 }
 
@@ -161,9 +159,9 @@ func (o Object) position(field string, key bool) Origin {
 	return o.Fields.position(origin, node)
 }
 
-// written returns a scalar field as it stands in the file, "" if that is not
+// Written returns a scalar field as it stands in the file, "" if that is not
 // known.
-func (o Object) written(field string) string {
+func (o Object) Written(field string) string {
 	if o.Fields == nil || o.Fields.template {
 		return ""
 	}

@@ -18,7 +18,7 @@ func asWritten(t *testing.T, file, text string) Object {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Object{Unstructured: newUnstructured(value.(map[string]any)), Origin: documents[0].Origin(), Fields: NewSource(file, []byte(text), 0).Fields(0, false)}
+	return Object{Unstructured: newUnstructured(value.(map[string]any)), Origin: documents[0].Origin(), Fields: NewSource(file, []byte(text)).Fields(0, false)}
 }
 
 func TestTraceOfAFileTellsWhatItIsToEachObject(t *testing.T) {

@@ -139,7 +139,7 @@ func report(o Object, faults []fault) []*Problem {
 			p.Origin = o.At(p.Field)
 		}
 		if f.wants != 0 {
-			p.Message, p.Mend = mistyped(f.value, f.wants, o.written(p.Field))
+			p.Message, p.Mend = mistyped(f.value, f.wants, o.Written(p.Field))
 		}
 		if p.Mend == "" {
 			p.Mend = "Correct the value; `kubectl explain` says what the field takes."

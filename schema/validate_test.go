@@ -79,7 +79,7 @@ func object(t testing.TB, text string) Object {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Object{Origin: documents[0].Origin(), Fields: NewSource("job.yaml", []byte(text), 0).Fields(0, false)}
+	o := Object{Origin: documents[0].Origin(), Fields: NewSource("job.yaml", []byte(text)).Fields(0, false)}
 	o.Unstructured = newUnstructured(content.(map[string]any))
 	return o
 }

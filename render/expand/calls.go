@@ -150,4 +150,3 @@ var listMethods = map[string]func(*exec.Value, *exec.VarArgs) (any, error){
 		return nil, typeError("the list has no such item")
 	},
 }
-

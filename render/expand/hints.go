@@ -3,6 +3,7 @@ package expand
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -107,4 +108,24 @@ func noFunctionCalled(name string) (message, mend string) {
 		return fmt.Sprintf("%q is not defined", name), hint
 	}
 	return fmt.Sprintf("there is no function or macro %q", name), "Correct the name, or import the macro."
+}
+
+var (
+	endExpected = regexp.MustCompile(`^Unexpected EOF, expected tag (.+?)\.?$`)
+	noStatement = regexp.MustCompile(`(?i)(?:control structure|statement|tag) '?"?(\w+)'?"? (?:not found|is unknown|unknown)`)
+	syntaxMend  = "Compare the statement with the documentation of Jinja2."
+)
+
+// syntaxWords says what the engine's parser does in the words of a user, and
+// what to do about it.
+func syntaxWords(message string) (said, mend string) {
+	if m := endExpected.FindStringSubmatch(message); m != nil {
+		tags := strings.Fields(strings.ReplaceAll(m[1], " or ", " "))
+		end := strings.TrimSuffix(tags[len(tags)-1], ".")
+		return fmt.Sprintf("the template ends, and {%% %s %%} is still open", strings.TrimPrefix(end, "end")), "Close it with {% " + end + " %}."
+	}
+	if m := noStatement.FindStringSubmatch(message); m != nil {
+		return message, "There is no statement " + m[1] + "; correct the name, or a {% endraw %} is missing."
+	}
+	return message, syntaxMend
 }

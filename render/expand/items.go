@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,14 +159,18 @@ func readCSV(file string, data []byte) ([]schema.Values, error) {
 		return nil, &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file}, Message: "the file is empty", Mend: "Begin with a line of parameter names."}
 	}
 	if err != nil {
-		return nil, csvProblem(file, err)
+		return nil, csvProblem(file, err, 0, 0)
 	}
 	names := slices.Clone(header)
 	for i, name := range names {
-		if !schema.ParameterName.MatchString(name) || slices.Contains(names[:i], name) {
-			line, column := reader.FieldPos(i)
-			return nil, &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file, Line: line, Column: column},
-				Message: fmt.Sprintf("%q in the header is no name of a parameter, or is there twice", name), Mend: "Use letters, digits and _, not a digit first."}
+		line, column := reader.FieldPos(i)
+		at := schema.Origin{File: file, Line: line, Column: column}
+		switch first := slices.Index(names, name); {
+		case !schema.ParameterName.MatchString(name):
+			return nil, &schema.Problem{Rule: "R031", Origin: at, Message: fmt.Sprintf("the header, whose fields name the parameters, has %q, which is no name of one", name),
+				Mend: "Use letters, digits and _, not a digit first" + suggested(name) + "."}
+		case first < i:
+			return nil, &schema.Problem{Rule: "R031", Origin: at, Message: fmt.Sprintf("the header names the parameter %s twice, in the fields %d and %d", name, first+1, i+1), Mend: "Rename or remove one of the columns."}
 		}
 	}
 	var lists []schema.Values
@@ -175,7 +180,7 @@ func readCSV(file string, data []byte) ([]schema.Values, error) {
 			return lists, nil
 		}
 		if err != nil {
-			return nil, csvProblem(file, err)
+			return nil, csvProblem(file, err, len(names), len(record))
 		}
 		line, column := reader.FieldPos(0)
 		values := schema.Values{Origin: schema.Origin{File: file, Line: line, Column: column}, List: make([]schema.Value, len(names))}
@@ -187,12 +192,40 @@ func readCSV(file string, data []byte) ([]schema.Values, error) {
 	}
 }
 
-func csvProblem(file string, err error) error {
-	origin := schema.Origin{File: file}
-	message := err.Error()
-	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
-		origin.Line, origin.Column = parse.Line, parse.Column
-		message = parse.Err.Error()
+// suggested is the name that is probably meant by one that cannot be used.
+func suggested(name string) string {
+	clean := strings.Trim(notOfNames.ReplaceAllString(name, "_"), "_")
+	if !schema.ParameterName.MatchString(clean) {
+		return ""
 	}
-	return &schema.Problem{Rule: "R031", Origin: origin, Message: "cannot read CSV: " + message, Mend: "Give every line as many fields as the header; quote fields that have commas or quotes.", Cause: err}
+	return ", such as " + clean
+}
+
+var notOfNames = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+
+// csvProblem says what the reader of CSV does not take; wanted and got are how
+// many fields the header and the line have.
+func csvProblem(file string, err error, wanted, got int) error {
+	p := &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file}, Message: "cannot read CSV: " + err.Error(), Mend: "Quote fields that have commas, quotes or line breaks, and write a quote inside of them twice.", Cause: err}
+	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
+		p.Origin.Line, p.Origin.Column = parse.Line, parse.Column
+		p.Message = "cannot read CSV: " + parse.Err.Error()
+	}
+	switch {
+	case errors.Is(err, csv.ErrFieldCount):
+		p.Message = fmt.Sprintf("the line has %s, and the header names %s", count(got, "field"), count(wanted, "parameter"))
+		p.Mend = "Give every line one field for each parameter; quote a field that has a comma."
+	case errors.Is(err, csv.ErrQuote):
+		p.Message = "cannot read CSV: a quote stands where the field does not end, or the field has no closing quote"
+	case errors.Is(err, csv.ErrBareQuote):
+		p.Message = "cannot read CSV: a quote stands in a field that does not begin with one"
+	}
+	return p
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

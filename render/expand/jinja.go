@@ -307,16 +307,6 @@ func plus(a []*exec.Value) (any, error) {
 	}
 }
 
-func chain(a []*exec.Value) (any, error) {
-	for i := 0; i+2 < len(a); i += 2 {
-		ok, err := compare(a[i+1].String(), a[i], a[i+2])
-		if err != nil || !ok {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // jinjaValue makes of a parameter what gonja takes; mappings keep the order
 // that they were written in.
 func jinjaValue(data any, node *yaml.Node) any {
@@ -494,6 +484,7 @@ func (r *jinjaRun) problem(err error) error {
 		if syntax := parserLine.FindStringSubmatch(cause.Error()); syntax != nil {
 			p.Rule, p.Message = "R040", ourFunctions.ReplaceAllString(strings.TrimSuffix(fmt.Sprintf("%s near %q", syntax[1], syntax[3]), ` near ""`), "…")
 			fmt.Sscan(syntax[2], &p.Origin.Line)
+			p.Message, p.Mend = syntaxWords(p.Message)
 		}
 	}
 	return p

@@ -369,6 +369,17 @@ func compare(operator string, a, b *exec.Value) (bool, error) {
 	}
 }
 
+// chain is a < b < c.
+func chain(a []*exec.Value) (any, error) {
+	for i := 0; i+2 < len(a); i += 2 {
+		ok, err := compare(a[i+1].String(), a[i], a[i+2])
+		if err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // numberOrder compares without rounding, as Python does; NaN has no order.
 func numberOrder(a, b *exec.Value) (order int, ordered bool) {
 	if !a.IsFloat() && !b.IsFloat() {

@@ -267,4 +267,3 @@ func (w *rewriter) assignments() {
 		w.copy()
 	}
 }
-

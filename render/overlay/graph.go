@@ -61,6 +61,12 @@ type Graph struct {
 	chain   []string
 }
 
+// Cycle is the cause of the problem that kustomizations refer to each other:
+// the folders, the first one at the end again.
+type Cycle []string
+
+func (c Cycle) Error() string { return strings.Join(c, " → ") }
+
 // FileIn returns the path of the kustomization file of a folder, "" if it has
 // none.
 func FileIn(fsys fs.FS, dir string) string {
@@ -88,9 +94,14 @@ func (g *Graph) folder(dir string, from schema.Origin) error {
 		// kustomize calls it a cycle, too, when a base contains the folder
 		// that refers to it.
 		if open == dir || dir == "." || strings.HasPrefix(open, dir+"/") {
-			return &schema.Problem{Rule: "R052", Origin: from,
-				Message: "the kustomizations refer to each other in a cycle: " + strings.Join(append(slices.Clone(g.chain[i:]), dir), " → "),
+			around := append(slices.Clone(g.chain[i:]), dir)
+			p := &schema.Problem{Rule: "R052", Origin: from,
+				Message: "the kustomizations refer to each other in a cycle: " + strings.Join(around, " → "),
 				Mend:    "Remove one of the entries; a base must not contain the folder that uses it."}
+			if open == dir {
+				p.Cause = Cycle(around)
+			}
+			return p
 		}
 	}
 	if slices.Contains(g.Folders, dir) {
