@@ -143,9 +143,19 @@ func readList(file string, data []byte, limits schema.DocumentLimits) ([]schema.
 	if err != nil {
 		return nil, err
 	}
-	if len(documents) != 1 || documents[0].Node.Kind != yaml.SequenceNode {
-		return nil, &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file, Line: 1},
-			Message: "a file of parameters has one document, a list of mappings", Mend: "Write it as `- {ITEM: apple}` lines."}
+	p := &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file, Line: 1}, Mend: "Write it as `- {ITEM: apple}` lines."}
+	switch {
+	case len(documents) == 0:
+		p.Message = "a file of parameters has a list of mappings, and this one is empty"
+		return nil, p
+	case len(documents) > 1:
+		p.Origin = documents[1].Origin()
+		p.Message, p.Mend = "a file of parameters has one document, and this one has another here", "Put all items into one list."
+		return nil, p
+	case documents[0].Node.Kind != yaml.SequenceNode:
+		p.Origin = documents[0].Origin()
+		p.Message = "a file of parameters has a list of mappings, and this one has none"
+		return nil, p
 	}
 	return schema.DecodeItems(documents[0])
 }
