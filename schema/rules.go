@@ -88,4 +88,5 @@ var overlayRules = []Rule{
 	{"R056", "Kustomization with many objects", "kustomize compares every object with every other, so that its time grows with the square of their number: 250 take half a second, 2,000 over half a minute. Split the kustomization, or keep objects that no overlay changes out of it."},
 	{"R057", "Kustomization file that cannot be read", "The file must have one document with known fields of their types, and a folder has one such file: kustomization.yaml, kustomization.yml or Kustomization."},
 	{"R058", "Component that nothing uses", "A component has an effect only where a kustomization names it under components. It is left out here."},
+	{"R059", "File that is a resource and something else", "A file under resources may be an Expansion or a template, and kustomize is given what it stands for. So the same file cannot be a patch, a file of a generator or a configuration as well. Copy it."},
 }

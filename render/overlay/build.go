@@ -83,7 +83,12 @@ func (b *builder) fill() error {
 		b.files[file] = data
 	}
 	for _, f := range b.graph.Files {
-		if u, ok := b.written[f.Path]; ok && u >= f.use {
+		u, again := b.written[f.Path]
+		if again && (u == useResource) != (f.use == useResource) {
+			problems = append(problems, &schema.Problem{Rule: "R059", Origin: f.Origin, Message: fmt.Sprintf("%s is used as a resource and as something else as well", f.Path),
+				Mend: "Copy the file, and use each copy for one thing."})
+		}
+		if again && u >= f.use {
 			continue
 		}
 		b.written[f.Path] = f.use
@@ -105,13 +110,18 @@ func (b *builder) copy(f File) error {
 	if err != nil {
 		return err
 	}
-	if f.use == useYAML {
-		if _, err := schema.ReadDocuments(f.Path, data, schema.DocumentLimits{}); err != nil {
-			return err
-		}
-	}
 	b.files[f.Path] = data
-	return nil
+	if f.use == useData {
+		return nil
+	}
+	documents, err := schema.ReadDocuments(f.Path, data, schema.DocumentLimits{})
+	for _, d := range documents {
+		err = errors.Join(err, shallow(f.Path, d.Node))
+	}
+	if err == nil && f.use == useDefinitions {
+		err = definitions(f.Path, data)
+	}
+	return err
 }
 
 // encode writes objects as JSON, which kustomize reads as YAML. So it sees the

@@ -6,14 +6,12 @@
 package overlay
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -37,9 +35,10 @@ type File struct {
 type use int
 
 const (
-	useData     use = iota // taken as bytes: files of a generator
-	useYAML                // parsed: patches, replacements, configurations
-	useResource            // objects
+	useData        use = iota // taken as bytes: files of a generator
+	useYAML                   // parsed: patches, replacements, configurations
+	useDefinitions            // parsed: definitions of custom resources
+	useResource               // objects
 )
 
 // Graph is a kustomization with everything that it refers to, all of it found
@@ -55,10 +54,18 @@ type Graph struct {
 	// Component is whether the folder is a component, which is no whole.
 	Component bool
 
-	fsys    fs.FS
-	read    func(string) ([]byte, error)
-	content map[string][]byte // kustomization files by path
-	chain   []string
+	fsys           fs.FS
+	read           func(string) ([]byte, error)
+	content        map[string][]byte // kustomization files by path
+	kustomizations []kustomization   // those of Folders, in their order
+	chain          []string
+	times          map[string]int // how often kustomize reads a folder or a file of resources
+}
+
+// kustomization is the kustomization file of a folder as kustomize reads it.
+type kustomization struct {
+	dir, file string
+	*types.Kustomization
 }
 
 // Cycle is the cause of the problem that kustomizations refer to each other:
@@ -85,7 +92,53 @@ func FileIn(fsys fs.FS, dir string) string {
 func Load(fsys fs.FS, dir string, read func(string) ([]byte, error)) (*Graph, error) {
 	g := &Graph{File: FileIn(fsys, dir), fsys: fsys, read: read, content: map[string][]byte{}}
 	err := g.folder(dir, schema.Origin{File: dir})
+	if err == nil {
+		err = g.count()
+	}
 	return g, err
+}
+
+// mostFolders is how many folders kustomize may build, one that is used in two
+// ways counted twice. Each costs it some milliseconds.
+const mostFolders = 1_000
+
+// count finds out how often each folder and file is read: kustomize builds a
+// base again for each way that leads to it, so that the number may double with
+// every level.
+func (g *Graph) count() error {
+	users := map[string][]string{}
+	for _, k := range g.kustomizations {
+		for _, entry := range append(slices.Clone(k.Resources), k.Components...) {
+			target := path.Join(k.dir, entry)
+			users[target] = append(users[target], k.dir)
+		}
+	}
+	g.times = map[string]int{g.Folders[0]: 1}
+	var count func(target string) int
+	count = func(target string) int {
+		if n, ok := g.times[target]; ok {
+			return n
+		}
+		total := 0
+		for _, user := range users[target] {
+			total = min(total+count(user), 1<<40)
+		}
+		g.times[target] = total
+		return total
+	}
+	for target := range users {
+		count(target)
+	}
+	folders := 0
+	for _, dir := range g.Folders {
+		folders += g.times[dir]
+	}
+	if folders > mostFolders {
+		return &schema.Problem{Rule: "R004", Origin: schema.Origin{File: g.File},
+			Message: fmt.Sprintf("the kustomizations lead to each other in so many ways that more than %d folders would be built", mostFolders),
+			Mend:    "Let each base be used once, or a few times."}
+	}
+	return nil
 }
 
 // folder loads the kustomization of dir, which from refers to.
@@ -133,6 +186,10 @@ func (g *Graph) folder(dir string, from schema.Origin) error {
 	}
 	if len(g.Folders) == 1 {
 		g.Component = k.Kind == types.ComponentKind
+	}
+	g.kustomizations = append(g.kustomizations, kustomization{dir, file, k})
+	if err := shallow(file, node); err != nil {
+		return err
 	}
 	s := scan{graph: g, dir: dir, file: file, node: node}
 	s.refuse(k)
@@ -215,231 +272,4 @@ func unknownFields(file string, node *yaml.Node) error {
 		problems = append(problems, &schema.Problem{Rule: "R057", Origin: schema.NodeOrigin(file, key), Message: message, Mend: "Remove or correct the field."})
 	}
 	return errors.Join(problems...)
-}
-
-// scan examines the entries of one kustomization.
-type scan struct {
-	graph     *Graph
-	dir, file string
-	node      *yaml.Node
-	problems  []error
-}
-
-func (s *scan) fail(rule string, at schema.Origin, field, message, mend string) {
-	s.problems = append(s.problems, &schema.Problem{Rule: rule, Origin: at, Field: field, Message: message, Mend: mend})
-}
-
-// at returns the position of a value below a field, of the field if the value
-// is not found, of the file otherwise.
-func (s *scan) at(field, value string) schema.Origin {
-	for i := 0; i+1 < len(s.node.Content); i += 2 {
-		if key := s.node.Content[i]; strings.EqualFold(key.Value, field) {
-			if n := find(s.node.Content[i+1], value); n != nil && value != "" {
-				return schema.NodeOrigin(s.file, n)
-			}
-			return schema.NodeOrigin(s.file, key)
-		}
-	}
-	return schema.Origin{File: s.file, Line: s.node.Line, Column: s.node.Column}
-}
-
-func find(n *yaml.Node, value string) *yaml.Node {
-	if n.Kind == yaml.ScalarNode && n.Value == value {
-		return n
-	}
-	for _, child := range n.Content {
-		if found := find(child, value); found != nil {
-			return found
-		}
-	}
-	return nil
-}
-
-func (s *scan) refuse(k *types.Kustomization) {
-	const fetches = "it would fetch charts and run helm"
-	const runs = "it may run programs"
-	for _, r := range []struct {
-		field, why string
-		present    bool
-	}{
-		{"openapi", "it would change the schema of every later build in this process", len(k.OpenAPI) > 0},
-		{"helmCharts", fetches, len(k.HelmCharts) > 0},
-		{"helmGlobals", fetches, k.HelmGlobals != nil},
-		{"helmChartInflationGenerator", fetches, len(k.HelmChartInflationGenerator) > 0},
-		{"generators", runs, len(k.Generators) > 0},
-		{"transformers", runs, len(k.Transformers) > 0},
-		{"validators", runs, len(k.Validators) > 0},
-	} {
-		if r.present {
-			s.fail("R053", s.at(r.field, ""), r.field, r.field+" is refused, for "+r.why, "Commit what it makes, and list that under `resources`.")
-		}
-	}
-}
-
-// inline guards the YAML that stands inside the kustomization as text.
-func (s *scan) inline(k *types.Kustomization) {
-	check := func(field, text string) {
-		_, err := schema.ReadDocuments(s.file, []byte(text), schema.DocumentLimits{})
-		for _, p := range schema.Problems(err) {
-			if p.Rule != "R001" { // what does not parse is for kustomize to say: it may be a path
-				p.Origin = s.at(field, text)
-				s.problems = append(s.problems, p)
-			}
-		}
-	}
-	for _, p := range k.Patches {
-		check("patches", p.Patch)
-	}
-	//lint:ignore SA1019 repositories still have the old field, and it is read
-	for _, p := range k.PatchesJson6902 {
-		check("patchesJson6902", p.Patch)
-	}
-	//lint:ignore SA1019 as above
-	for _, p := range k.PatchesStrategicMerge {
-		check("patchesStrategicMerge", string(p))
-	}
-}
-
-func (s *scan) entries(k *types.Kustomization) {
-	for _, entry := range k.Resources {
-		s.resource(cmp.Or(fieldOf(s, "resources", entry), "bases"), entry)
-	}
-	for _, entry := range k.Components {
-		s.directory("components", entry)
-	}
-	for field, entries := range map[string][]string{"crds": k.Crds, "configurations": k.Configurations} {
-		for _, entry := range entries {
-			s.plain(field, entry, useYAML)
-		}
-	}
-	//lint:ignore SA1019 repositories still have the old fields, and they are read
-	for field, patches := range map[string][]types.Patch{"patches": k.Patches, "patchesJson6902": k.PatchesJson6902} {
-		for _, p := range patches {
-			if p.Path != "" {
-				s.plain(field, p.Path, useYAML)
-			}
-		}
-	}
-	//lint:ignore SA1019 as above
-	for _, p := range k.PatchesStrategicMerge {
-		// An entry is a path or a patch; kustomize tries the path first.
-		if !strings.ContainsAny(string(p), "\n:{") || remote.MatchString(string(p)) {
-			s.plain("patchesStrategicMerge", string(p), useYAML)
-		}
-	}
-	for _, r := range k.Replacements {
-		if r.Path != "" {
-			s.plain("replacements", r.Path, useYAML)
-		}
-	}
-	for _, g := range k.ConfigMapGenerator {
-		s.generator("configMapGenerator", g.KvPairSources)
-	}
-	for _, g := range k.SecretGenerator {
-		s.generator("secretGenerator", g.KvPairSources)
-	}
-	slices.SortStableFunc(s.problems, func(a, b error) int {
-		return cmp.Compare(line(a), line(b))
-	})
-}
-
-func line(err error) int {
-	if p, ok := errors.AsType[*schema.Problem](err); ok {
-		return p.Origin.Line
-	}
-	return 0
-}
-
-// fieldOf returns field if it has the entry, "" otherwise.
-func fieldOf(s *scan, field, entry string) string {
-	for i := 0; i+1 < len(s.node.Content); i += 2 {
-		if s.node.Content[i].Value == field && find(s.node.Content[i+1], entry) != nil {
-			return field
-		}
-	}
-	return ""
-}
-
-func (s *scan) generator(field string, sources types.KvPairSources) {
-	for _, entry := range sources.FileSources {
-		file := entry
-		if _, after, ok := strings.Cut(entry, "="); ok {
-			file = after
-		}
-		s.plainAt(s.at(field, entry), field, file, useData)
-	}
-	for _, entry := range append(slices.Clone(sources.EnvSources), sources.EnvSource) {
-		if entry != "" {
-			s.plain(field, entry, useData)
-		}
-	}
-}
-
-// remote matches what kustomize takes for an address: see
-// NewRepoSpecFromURL and IsRemoteFile in its sources.
-var remote = regexp.MustCompile(`(?i)^\s*(git::|(ssh|https?|file|git|s3|hg|oci)://|https?:|[a-z][a-z0-9-]*@|github\.com[/:])`)
-
-func (s *scan) resource(field, entry string) {
-	at := s.at(field, entry)
-	target, ok := s.inside(at, field, entry)
-	if !ok {
-		return
-	}
-	info, err := fs.Stat(s.graph.fsys, target)
-	if err == nil && info.IsDir() {
-		s.descend(target, at)
-		return
-	}
-	s.plainAt(at, field, entry, useResource)
-}
-
-func (s *scan) directory(field, entry string) {
-	at := s.at(field, entry)
-	if target, ok := s.inside(at, field, entry); ok {
-		if info, err := fs.Stat(s.graph.fsys, target); err != nil || !info.IsDir() {
-			s.fail("R051", at, field, fmt.Sprintf("there is no folder %s", target), "Correct the entry; it is relative to this folder.")
-			return
-		}
-		s.descend(target, at)
-	}
-}
-
-func (s *scan) descend(target string, at schema.Origin) {
-	if err := s.graph.folder(target, at); err != nil {
-		s.problems = append(s.problems, err)
-	}
-}
-
-// inside resolves an entry to a path of the repository.
-func (s *scan) inside(at schema.Origin, field, entry string) (string, bool) {
-	if remote.MatchString(entry) {
-		s.fail("R050", at, field, fmt.Sprintf("%q is an address; nothing is fetched while rendering", entry), "Copy the files into the repository and name the folder.")
-		return "", false
-	}
-	target := path.Join(s.dir, entry)
-	if entry == "" || path.IsAbs(entry) || !fs.ValidPath(target) {
-		s.fail("R055", at, field, fmt.Sprintf("%q leads out of the repository", entry), "Name a path inside the repository, relative to this folder.")
-		return "", false
-	}
-	return target, true
-}
-
-func (s *scan) plain(field, entry string, u use) { s.plainAt(s.at(field, entry), field, entry, u) }
-
-func (s *scan) plainAt(at schema.Origin, field, entry string, u use) {
-	target, ok := s.inside(at, field, entry)
-	if !ok {
-		return
-	}
-	info, err := fs.Stat(s.graph.fsys, target)
-	if err != nil || info.IsDir() {
-		s.fail("R051", at, field, fmt.Sprintf("there is no file %s", target), "Correct the entry; it is relative to this folder.")
-		return
-	}
-	if s.dir != "." && !strings.HasPrefix(target, s.dir+"/") {
-		s.fail("R055", at, field, fmt.Sprintf("%q is outside of the kustomization's folder; kustomize takes files from there or below only", entry),
-			"Move the file, or make its folder a kustomization and name the folder.")
-		return
-	}
-	s.graph.Files = append(s.graph.Files, File{Path: target, Origin: at, use: u})
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"time"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
@@ -25,6 +26,10 @@ type Job struct {
 	// Time bounds the run.
 	Time time.Duration
 }
+
+// mostCopied bounds the bytes that the copy operations of one JSON patch make.
+// Each may copy what those before it have made.
+const mostCopied = 16 << 20
 
 // gate lets one kustomize run at a time: it keeps its schema in globals. A
 // channel and not a lock, so that waiting for it can be given up.
@@ -77,6 +82,7 @@ func run(job Job) ([]json.RawMessage, error) {
 		return nil, fmt.Errorf("giving kustomize its files: %w", err)
 	}
 	openapi.ResetOpenAPI()
+	jsonpatch.AccumulatedCopySizeLimit = mostCopied
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionUnspecified
 	built, err := krusty.MakeKustomizer(options).Run(memory, path.Join("/", job.Folder))
