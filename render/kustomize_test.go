@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"rota.dev/rota/render/overlay"
 	"rota.dev/rota/schema"
@@ -132,5 +135,80 @@ func TestNoProgramIsRun(t *testing.T) {
 	}
 	if _, err := os.Stat(trace); err == nil {
 		t.Error("a program was run")
+	}
+}
+
+// TestObjectsBuiltApartKnowTheirOrigin has an Expansion, a patch for one of
+// its items and more objects than are built in one run.
+func TestObjectsBuiltApartKnowTheirOrigin(t *testing.T) {
+	const n = 120
+	files := fstest.MapFS{
+		"base/kustomization.yaml": {Data: []byte("resources: [all.yaml, plain.yaml]\nconfigMapGenerator: [{name: settings, literals: [A=b]}]\n")},
+		"base/t.txt":              {Data: []byte(expansionTemplate)},
+		"base/all.yaml":           {Data: fmt.Appendf(nil, "apiVersion: rota.dev/v1alpha1\nkind: Expansion\nspec:\n  template: t.txt\n  parameters: {matrix: {ITEM: {range: {from: 1, to: %d}}}}\n", n)},
+		"base/plain.yaml":         {Data: []byte("\n\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: runner}\n")},
+		"dev/kustomization.yaml":  {Data: []byte("resources: [../base]\nnamePrefix: dev-\npatches:\n- patch: |\n    {apiVersion: batch/v1, kind: Job, metadata: {name: process-item-7}, spec: {suspend: true}}\n")},
+	}
+	runs := 0
+	start := time.Now()
+	result, err := Render(Tree{FS: files, Path: "dev"}, Options{Engine: watched{see: func(overlay.Job) { runs++ }}})
+	if err != nil || len(result.Warnings) > 0 || len(result.Objects) != n+2 {
+		t.Fatal(len(result.Objects), result.Warnings, err)
+	}
+	t.Logf("%d runs of kustomize in %v", runs, time.Since(start))
+	items := map[int]bool{}
+	for _, o := range result.Objects {
+		want := schema.Origin{File: "base/plain.yaml", Line: 3, Column: 1, Overlay: "dev"}
+		switch o.GetKind() {
+		case "ConfigMap":
+			want = schema.Origin{File: "dev/kustomization.yaml", Overlay: "dev"}
+		case "Job":
+			item := o.Origin.Item
+			items[item] = true
+			if name := fmt.Sprintf("dev-process-item-%d", item); o.GetName() != name {
+				t.Errorf("%s has the origin of item %d", o.GetName(), item)
+			}
+			want = schema.Origin{File: "base/all.yaml", Line: 5, Column: 15, Template: "base/t.txt", TemplateLine: 1, Item: item, Overlay: "dev",
+				Parameters: []schema.Parameter{{Name: "ITEM", Value: fmt.Sprint(item)}}}
+			if _, suspended := o.Object["spec"].(map[string]any)["suspend"]; suspended != (item == 7) {
+				t.Errorf("%s: suspended is %v", o.GetName(), suspended)
+			}
+			if at := o.At("spec.template.spec.containers[0].command"); at.TemplateLine != 15 {
+				t.Errorf("%s: the command is said to be in line %d of the template", o.GetName(), at.TemplateLine)
+			}
+		}
+		if diff := cmp.Diff(want, o.Origin); diff != "" {
+			t.Errorf("%s %s (-want +got):\n%s", o.GetKind(), o.GetName(), diff)
+		}
+	}
+	if len(items) != n {
+		t.Errorf("%d items are there", len(items))
+	}
+}
+
+// TestManyObjectsTogether has a patch that may change names, so that objects
+// cannot be built apart.
+func TestManyObjectsTogether(t *testing.T) {
+	renaming := func(n int) Tree {
+		return Tree{Path: ".", FS: fstest.MapFS{
+			"kustomization.yaml": {Data: []byte("resources: [all.yaml]\npatches:\n- target: {kind: Secret}\n  options: {allowNameChange: true}\n  patch: |\n    {apiVersion: v1, kind: Secret, metadata: {name: x}}\n")},
+			"t.txt":              {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ITEM}\n")},
+			"all.yaml":           {Data: fmt.Appendf(nil, "apiVersion: rota.dev/v1alpha1\nkind: Expansion\nspec:\n  template: t.txt\n  parameters: {matrix: {ITEM: {range: {from: 1, to: %d}}}}\n", n)},
+		}}
+	}
+	runs := 0
+	engine := watched{see: func(overlay.Job) { runs++ }}
+	result, err := Render(renaming(210), Options{Engine: engine})
+	if err != nil || len(result.Objects) != 210 || runs != 1 {
+		t.Errorf("%d objects in %d runs, %v", len(result.Objects), runs, err)
+	}
+	want := "kustomization.yaml: warning: the 210 objects of the kustomization are built together, for item 1 of patches in kustomization.yaml may change the name or the kind of objects, and the time that kustomize needs grows with their square [R056]\n" +
+		"  mend: Mend that, or split the kustomization, or keep objects that no overlay changes out of it."
+	if len(result.Warnings) != 1 || fmt.Sprint(result.Warnings[0]) != want {
+		t.Errorf("warnings: %v", result.Warnings)
+	}
+	_, err = Render(renaming(2_001), Options{Engine: engine})
+	if problemRules(err) != "R056" || !strings.Contains(fmt.Sprint(err), "at most 2000 are") || runs != 1 {
+		t.Errorf("got %v after %d runs", err, runs)
 	}
 }
