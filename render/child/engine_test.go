@@ -77,6 +77,7 @@ func TestWhatGoesBeyondALimitIsStoppedAndNamed(t *testing.T) {
 		{"doubling", nil, "the template needed more than 100 MiB of memory and was stopped [R043]", "spec.limits.rendererMemory"},
 		{"small pieces", nil, "the template needed more than 100 MiB of memory and was stopped [R043]", "spec.limits.rendererMemory"},
 		{"one large piece", nil, "the template needed more than 100 MiB of memory and was stopped [R043]", "spec.limits.rendererMemory"},
+		{"warnings and one large piece", nil, "the template needed more than 100 MiB of memory and was stopped [R043]", "spec.limits.rendererMemory"},
 		{"panic in a goroutine", nil, `the renderer failed on this: it ended with exit status 2, and said "panic: as a library may" [R045]`, "Take the template"},
 		{"exit", nil, "the renderer failed on this: it ended with exit status 7 [R045]", ""},
 		{"stderr", nil, `the renderer failed on this: it ended with exit status 7, and said "\x1b[31mnoise \x1b[31mnoise `, ""},
@@ -110,6 +111,15 @@ func TestWhatGoesBeyondALimitIsStoppedAndNamed(t *testing.T) {
 				t.Error("the next job has the same process")
 			}
 		})
+	}
+}
+
+// TestTheKernelEndsNothingThatTheWatchAllows has a job that uses little and
+// has asked the kernel for more than its memory.
+func TestTheKernelEndsNothingThatTheWatchAllows(t *testing.T) {
+	e := newEngine(t, Options{Processes: 1, Limits: Limits{Memory: 100 << 20}}, "trap")
+	if _, err := e.Template(jobOf("a bit more than the memory"), noFiles); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -116,6 +116,20 @@ func (trap) Template(job expand.Job, read func(string) ([]byte, error)) (expand.
 	case "stderr":
 		fmt.Fprintln(os.Stderr, strings.Repeat("\x1b[31mnoise ", 10_000))
 		os.Exit(7)
+	case "warnings and one large piece":
+		for range 1_000 {
+			fmt.Fprintln(os.Stderr, "# Warning: 'vars' is deprecated.")
+		}
+		kept = make([]byte, 1<<40)
+	case "a bit more than the memory":
+		// Pages that are only asked for count to the kernel, and not to the watch.
+		for range 14 {
+			data, err := syscall.Mmap(-1, 0, 8<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+			if err != nil {
+				panic(err)
+			}
+			_ = data
+		}
 	case "heap":
 		kept = bytes.Repeat([]byte("x"), 70<<20)
 	}

@@ -25,7 +25,7 @@ type process struct {
 	reader  *bufio.Reader
 	encoder *encoder
 	decoder *decoder
-	stderr  *head
+	stderr  *ends
 	exited  chan struct{}
 
 	jobs uint32
@@ -71,7 +71,7 @@ func start(path string, args []string) (*process, error) {
 	defer outside.Close()
 	p := &process{
 		in: in, out: out, reader: bufio.NewReaderSize(out, 64<<10), encoder: newEncoder(in), decoder: newDecoder(),
-		stderr: &head{}, exited: make(chan struct{}),
+		stderr: &ends{}, exited: make(chan struct{}),
 	}
 	p.cmd = &exec.Cmd{
 		Path: path, Args: args, Dir: string(os.PathSeparator),
@@ -251,33 +251,36 @@ func (e *lost) Error() string {
 	return "it was ended from outside (" + e.state + "), as the system does when memory runs out"
 }
 
-// head keeps the beginning of what is written to it.
-type head struct {
-	mu   sync.Mutex
-	text []byte
+// ends keeps the beginning and the end of what is written to it: kustomize may
+// warn at length before Go says why it cannot go on.
+type ends struct {
+	mu          sync.Mutex
+	begin, last []byte
 }
 
-const headSize = 4 << 10
+// The end has room for the stack that Go prints after its reason.
+const beginSize, lastSize = 4 << 10, 64 << 10
 
-func (h *head) Write(data []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if room := headSize - len(h.text); room > 0 {
-		h.text = append(h.text, data[:min(room, len(data))]...)
-	}
+func (e *ends) Write(data []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken := min(beginSize-len(e.begin), len(data))
+	e.begin = append(e.begin, data[:taken]...)
+	e.last = append(e.last, data[max(taken, len(data)-lastSize):]...)
+	e.last = append(e.last[:0], e.last[max(0, len(e.last)-lastSize):]...)
 	return len(data), nil
 }
 
 // String returns all of it.
-func (h *head) String() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return string(h.text)
+func (e *ends) String() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return string(e.begin) + string(e.last)
 }
 
 // line returns the first line in a form that fits into a message, or "".
-func (h *head) line() string {
-	text, _, _ := strings.Cut(strings.TrimSpace(h.String()), "\n")
+func (e *ends) line() string {
+	text, _, _ := strings.Cut(strings.TrimSpace(e.String()), "\n")
 	if text == "" {
 		return ""
 	}
