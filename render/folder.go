@@ -100,6 +100,9 @@ func (r *renderer) readNew(file string) ([]byte, error) {
 	if err == nil {
 		data, err = fs.ReadFile(r.fsys, file)
 	}
+	if p, ok := errors.AsType[*schema.Problem](err); ok {
+		return nil, p // of what the tree is read from
+	}
 	if err != nil {
 		return nil, &schema.Problem{Rule: "R005", Origin: schema.Origin{File: file}, Message: "cannot read the file: " + reason(err),
 			Mend: "Correct the path, or remove a symbolic link that leaves the repository.", Cause: err}
@@ -245,7 +248,7 @@ func (r *renderer) kustomizations(dirs []string) {
 // used.
 func (r *renderer) load(dir string) *part {
 	p := r.part(r.kinds.walk, r.source(overlay.FileIn(r.tree, dir)), func(p *part) error {
-		g, err := overlay.Load(r.fsys, dir, r.read)
+		g, err := overlay.Load(r.fsys, dir, r.limits.Documents, r.read)
 		if err != nil {
 			return err
 		}
@@ -268,7 +271,7 @@ func (r *renderer) build(walked *part) {
 		if g == nil {
 			// The walk was remembered. Its files are counted already.
 			var err error
-			if g, err = overlay.Load(r.fsys, k.folders[0], func(file string) ([]byte, error) { return fs.ReadFile(r.fsys, file) }); err != nil {
+			if g, err = overlay.Load(r.fsys, k.folders[0], r.limits.Documents, func(file string) ([]byte, error) { return fs.ReadFile(r.fsys, file) }); err != nil {
 				return err
 			}
 		}

@@ -79,7 +79,7 @@ func ours(b *testing.B, n int, image string) time.Duration {
 	}
 	read := func(file string) ([]byte, error) { return fs.ReadFile(fsys, file) }
 	took := cpu(b)
-	g, err := Load(fsys, "dev", read)
+	g, err := Load(fsys, "dev", schema.DocumentLimits{}, read)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func ours(b *testing.B, n int, image string) time.Duration {
 func alone(b *testing.B, n int) time.Duration {
 	b.Helper()
 	fsys := jobs(n, "busybox")
-	g, err := Load(fsys, "dev", func(file string) ([]byte, error) { return fs.ReadFile(fsys, file) })
+	g, err := Load(fsys, "dev", schema.DocumentLimits{}, func(file string) ([]byte, error) { return fs.ReadFile(fsys, file) })
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -293,7 +293,7 @@ func (b *builder) take(f File) error {
 	if f.use == useData {
 		return nil
 	}
-	documents, err := schema.ReadDocuments(f.Path, data, schema.DocumentLimits{})
+	documents, err := schema.ReadDocuments(f.Path, data, b.graph.limits)
 	for _, d := range documents {
 		err = errors.Join(err, shallow(f.Path, d.Node))
 	}

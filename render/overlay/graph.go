@@ -55,6 +55,7 @@ type Graph struct {
 	Component bool
 
 	fsys           fs.FS
+	limits         schema.DocumentLimits
 	read           func(string) ([]byte, error)
 	content        map[string][]byte // kustomization files by path
 	kustomizations []kustomization   // those of Folders, in their order
@@ -87,10 +88,10 @@ func FileIn(fsys fs.FS, dir string) string {
 }
 
 // Load walks the kustomization of a folder and everything that it refers to.
-// Read returns the content of a file. The error joins a [*schema.Problem] for
+// Read returns the content of a file, and limits bound each of them. The error joins a [*schema.Problem] for
 // every entry that cannot be used, with the line that has it.
-func Load(fsys fs.FS, dir string, read func(string) ([]byte, error)) (*Graph, error) {
-	g := &Graph{File: FileIn(fsys, dir), fsys: fsys, read: read, content: map[string][]byte{}}
+func Load(fsys fs.FS, dir string, limits schema.DocumentLimits, read func(string) ([]byte, error)) (*Graph, error) {
+	g := &Graph{File: FileIn(fsys, dir), fsys: fsys, limits: limits, read: read, content: map[string][]byte{}}
 	err := g.folder(dir, schema.Origin{File: dir})
 	if err == nil {
 		err = g.count()
@@ -180,7 +181,7 @@ func (g *Graph) folder(dir string, from schema.Origin) error {
 		return err
 	}
 	g.content[file] = data
-	k, node, err := parse(file, data)
+	k, node, err := parse(file, data, g.limits)
 	if err != nil {
 		return err
 	}
@@ -200,8 +201,8 @@ func (g *Graph) folder(dir string, from schema.Origin) error {
 
 // parse reads a kustomization file as kustomize itself does, which takes the
 // names of fields in any case, and returns its node for positions as well.
-func parse(file string, data []byte) (*types.Kustomization, *yaml.Node, error) {
-	documents, err := schema.ReadDocuments(file, data, schema.DocumentLimits{})
+func parse(file string, data []byte, limits schema.DocumentLimits) (*types.Kustomization, *yaml.Node, error) {
+	documents, err := schema.ReadDocuments(file, data, limits)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -149,7 +149,7 @@ func buildAny(files fs.FS) error {
 		}
 		return data, nil
 	}
-	g, err := Load(files, "top", read)
+	g, err := Load(files, "top", schema.DocumentLimits{}, read)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (s *survey) text(dir string, p types.Patch) []byte {
 }
 
 func (s *survey) patch(p patch, text []byte) {
-	docs, ok := documents(text)
+	docs, ok := s.documents(text)
 	if !ok {
 		s.apart(p.String() + " cannot be read")
 		return

@@ -192,7 +192,7 @@ type outcome struct {
 
 func compare(fsys fs.FS, folder string, s sizes) (o outcome) {
 	read := func(file string) ([]byte, error) { return fs.ReadFile(fsys, file) }
-	g, err := Load(fsys, folder, read)
+	g, err := Load(fsys, folder, schema.DocumentLimits{}, read)
 	if err != nil {
 		return outcome{problem: fmt.Sprintf("the graph cannot be loaded: %v", err)}
 	}
@@ -244,7 +244,7 @@ func TestJobsAreTheSameForTheSameInput(t *testing.T) {
 	jobs := func(seed uint64) (all []Job) {
 		d := draw(seed)
 		read := func(file string) ([]byte, error) { return fs.ReadFile(d.files, file) }
-		g, err := Load(d.files, string(d.files["ROOT"].Data), read)
+		g, err := Load(d.files, string(d.files["ROOT"].Data), schema.DocumentLimits{}, read)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -81,7 +81,7 @@ func (s *scan) refuse(k *types.Kustomization) {
 // inline guards the YAML that stands inside the kustomization as text.
 func (s *scan) inline(k *types.Kustomization) {
 	check := func(field, text string) {
-		_, err := schema.ReadDocuments(s.file, []byte(text), schema.DocumentLimits{})
+		_, err := schema.ReadDocuments(s.file, []byte(text), s.graph.limits)
 		for _, p := range schema.Problems(err) {
 			if p.Rule != "R001" { // what does not parse is for kustomize to say: it may be a path
 				p.Origin = s.at(field, text)

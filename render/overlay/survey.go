@@ -23,7 +23,8 @@ import (
 // of fields: kustomize finds an object by its name or by a selector, and
 // compares texts; where a text stands is of no importance here.
 type survey struct {
-	files map[string][]byte
+	files  map[string][]byte
+	limits schema.DocumentLimits
 	// together is why all objects must be built in one run; "" if they need not.
 	together string
 	// bare is whether something depends on an object having annotations at
@@ -82,7 +83,7 @@ type choice struct {
 }
 
 func (g *Graph) survey(files map[string][]byte) *survey {
-	s := &survey{files: files, namespaced: true, constants: map[string]bool{}, labels: map[string]bool{}, annotations: map[string]bool{}}
+	s := &survey{files: files, limits: g.limits, namespaced: true, constants: map[string]bool{}, labels: map[string]bool{}, annotations: map[string]bool{}}
 	for _, k := range g.kustomizations {
 		s.kustomization(k)
 	}
@@ -405,8 +406,8 @@ func scalarText(v any) string {
 }
 
 // documents reads the text of a patch.
-func documents(text []byte) ([]any, bool) {
-	read, err := schema.ReadDocuments("", text, schema.DocumentLimits{})
+func (s *survey) documents(text []byte) ([]any, bool) {
+	read, err := schema.ReadDocuments("", text, s.limits)
 	if err != nil {
 		return nil, false
 	}
