@@ -131,7 +131,7 @@ func (b *builder) together() ([]schema.Object, []*schema.Problem, error) {
 		many.Message += ", and the time that kustomize needs grows with their square"
 		warnings = append(warnings, many)
 	}
-	if !b.survey.bare {
+	if b.survey.bare == "" {
 		b.marker = markerPrefix + b.tokens.mark
 	}
 	one := &batch{}
@@ -188,9 +188,8 @@ func (b *builder) apart() (all []merged, why string, err error) {
 	if why != "" || err != nil {
 		return nil, why, err
 	}
-	all, ok := r.merge(results, b.tokens)
-	if !ok {
-		return nil, differ, nil
+	if all, why = r.merge(results, b.tokens); why != "" {
+		return nil, why, nil
 	}
 	return all, "", b.sort(all, results)
 }
@@ -213,10 +212,10 @@ func (b *builder) results(runs []*batch, r *relations) (results [][]made, why st
 		}
 		if err != nil {
 			// One run of all says what is wrong, without a doubt.
-			return nil, fails, nil
+			return nil, fmt.Sprintf("kustomize fails on some of them: %.200s", strings.TrimSpace(err.Error())), nil
 		}
-		if !r.check(one, objects, b.tokens) {
-			return nil, differ, nil
+		if why := r.check(one, objects, b.tokens); why != "" {
+			return nil, why, nil
 		}
 		results = append(results, objects)
 	}

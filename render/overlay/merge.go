@@ -25,30 +25,31 @@ type made struct {
 // common reports whether every run makes the object.
 func (m made) common() bool { return !m.known || m.placed.shared }
 
-// Why what was built apart cannot be put together.
-const (
-	differ = "they depend on each other in a way that was not foreseen"
-	fails  = "kustomize fails on some of them"
-)
-
 // check holds what one run made to what was assumed: that no text in it names
 // an object of another run, for kustomize would have put another name there;
-// and that tokens are in stand-ins only.
-func (r *relations) check(one *batch, objects []made, t *tokens) bool {
+// and that tokens are in stand-ins only. It returns why that is not so.
+func (r *relations) check(one *batch, objects []made, t *tokens) string {
 	for _, m := range objects {
 		from := -1
 		if m.known {
 			from = m.placed.source
 		}
-		good := true
+		named := -1
 		r.texts(m.content, func(text string) {
-			r.named(text, from, func(i int) { good = good && one.present[i] })
+			r.named(text, from, func(i int) {
+				if !one.present[i] {
+					named = i
+				}
+			})
 		})
-		if !good || t.in(m.content) && (!m.known || m.placed.standIn == nil) {
-			return false
+		switch {
+		case named >= 0:
+			return fmt.Sprintf("a kustomization writes the name of the %s %s into another object", r.ids[named].kind, r.ids[named].name)
+		case t.in(m.content) && (!m.known || m.placed.standIn == nil):
+			return "a kustomization writes what differs between objects into others"
 		}
 	}
-	return true
+	return ""
 }
 
 // merged is an object of the result and, in the order of the repository, the
@@ -59,15 +60,15 @@ type merged struct {
 	after  bool
 }
 
-// merge puts together what the runs made, as one run would have made it. It
-// is not ok if that is not certain.
-func (r *relations) merge(runs [][]made, t *tokens) (all []merged, ok bool) {
+// merge puts together what the runs made, as one run would have made it, or
+// says why that is not certain.
+func (r *relations) merge(runs [][]made, t *tokens) (all []merged, why string) {
 	shared := common(runs[0])
 	for _, objects := range runs[1:] {
 		if !slices.EqualFunc(shared, common(objects), func(a, b made) bool {
 			return a.placed.source == b.placed.source && reflect.DeepEqual(a.content, b.content)
 		}) {
-			return nil, false
+			return nil, "an object that others name is built differently beside each of them"
 		}
 	}
 	after := r.after(runs)
@@ -81,8 +82,9 @@ func (r *relations) merge(runs [][]made, t *tokens) (all []merged, ok bool) {
 				}
 				generated++
 			case !m.placed.shared:
+				var ok bool
 				if all, ok = r.fill(all, m, t); !ok {
-					return nil, false
+					return nil, fmt.Sprintf("kustomize does more with the values of the %s objects than copy them", idOf(m.content).kind)
 				}
 			case n == 0:
 				all = append(all, merged{r.object(m.content, m), m.placed.source, false})
@@ -158,8 +160,8 @@ func (r *relations) fill(all []merged, m made, t *tokens) ([]merged, bool) {
 	return all, true
 }
 
-// distinct reports whether no two objects have one id, which kustomize refuses.
-func (r *relations) distinct(all []merged) bool {
+// distinct returns which two objects have one id, which kustomize refuses.
+func (r *relations) distinct(all []merged) string {
 	seen := make(map[id]bool, len(all))
 	for _, m := range all {
 		key := idOf(m.object.Object)
@@ -167,11 +169,11 @@ func (r *relations) distinct(all []merged) bool {
 			key.namespace = ""
 		}
 		if seen[key] {
-			return false
+			return fmt.Sprintf("two of them become the %s %s", key.kind, key.name)
 		}
 		seen[key] = true
 	}
-	return true
+	return ""
 }
 
 // sort puts the objects into kustomize's order: that of the repository, or by

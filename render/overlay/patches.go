@@ -16,7 +16,11 @@ type patch struct {
 	types.Patch
 }
 
-func (p patch) String() string { return fmt.Sprintf("item %d of %s in %s", p.index+1, p.field, p.file) }
+func (p patch) String() string { return itemOf(p.field, p.index, p.file) }
+
+func itemOf(field string, index int, file string) string {
+	return fmt.Sprintf("item %d of %s in %s", index+1, field, file)
+}
 
 func (s *survey) patches(k kustomization) {
 	//lint:ignore SA1019 repositories still have the old fields, and they are read
@@ -45,6 +49,7 @@ func (s *survey) text(dir string, p types.Patch) []byte {
 }
 
 func (s *survey) patch(p patch, text []byte) {
+	s.item = p.String()
 	docs, ok := s.documents(text)
 	if !ok {
 		s.apart(p.String() + " cannot be read")
@@ -101,11 +106,11 @@ func (s *survey) operations(p patch, operations []any) (reads bool) {
 				if name != "test" && (field == "path" || name == "move") {
 					s.apart(p.String() + " changes the name, the namespace or the kind of objects")
 				}
-				s.bare = s.bare || looks && pointer != "/metadata/name" && pointer != "/metadata/namespace"
+				s.leaveBare(looks && pointer != "/metadata/name" && pointer != "/metadata/namespace")
 			}
 			// `patches` gives an object annotations before it applies a patch.
 			inside := strings.HasPrefix(pointer+"/", "/metadata/annotations/")
-			s.bare = s.bare || inside && (looks || p.field == "patchesJson6902")
+			s.leaveBare(inside && (looks || p.field == "patchesJson6902"))
 		}
 	}
 	return reads
@@ -129,7 +134,7 @@ func (s *survey) merges(p patch, docs []any) bool {
 		}
 		annotations, present := metadata["annotations"]
 		directives, isMap := annotations.(map[string]any)
-		s.bare = s.bare || present && (!isMap || directives["$patch"] != nil) || metadata["$patch"] != nil
+		s.leaveBare(present && (!isMap || directives["$patch"] != nil) || metadata["$patch"] != nil)
 		for field, value := range doc {
 			if field == "metadata" {
 				rest := with(metadata, "name", nil)

@@ -100,11 +100,11 @@ func (s *survey) relate(objects []input, crowd int) *relations {
 		annotations, present := nested(o.Object.Object, "metadata")["annotations"]
 		texts, isMap := annotations.(map[string]any)
 		if present && annotations != nil && !isMap {
-			s.apart("the annotations of an object are no mapping")
+			s.apart("the annotations of the object at " + o.Origin.String() + " are no mapping")
 		}
 		for annotation := range texts {
 			if strings.HasPrefix(annotation, markerPrefix) {
-				s.apart("the annotation " + annotation + " belongs to kustomize")
+				s.apart("the annotation " + annotation + " of the object at " + o.Origin.String() + " belongs to kustomize")
 			}
 		}
 		r.index(i)

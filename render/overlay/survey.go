@@ -27,9 +27,11 @@ type survey struct {
 	limits schema.DocumentLimits
 	// together is why all objects must be built in one run; "" if they need not.
 	together string
-	// bare is whether something depends on an object having annotations at
-	// all, so that no marker can be put on it.
-	bare bool
+	// bare is what depends on an object having annotations at all, so that no
+	// marker can be put on it; "" if nothing does.
+	bare string
+	// item is the entry of a kustomization that is looked at.
+	item string
 	// affixes are what may stand around the name of an object at any time.
 	affixes []affix
 	// namespaced is whether objects of two namespaces stay apart: nothing
@@ -90,10 +92,10 @@ func (g *Graph) survey(files map[string][]byte) *survey {
 	top := g.kustomizations[0]
 	s.fifo = top.SortOptions != nil && top.SortOptions.Order == types.FIFOSortOrder
 	if slices.Contains(top.BuildMetadata, types.TransformerAnnotations) {
-		s.apart("buildMetadata lists every transformer on every object")
+		s.apart("buildMetadata in " + top.file + " has transformerAnnotations, which lists every transformer on every object")
 	}
-	if s.bare {
-		s.apart("something depends on objects having annotations at all")
+	if s.bare != "" {
+		s.apart(s.bare + " depends on objects having annotations at all")
 	}
 	n := naming{graph: g, seen: map[affix]bool{}, done: map[string][]affix{}}
 	n.folder(top.dir, nil)
@@ -101,7 +103,7 @@ func (g *Graph) survey(files map[string][]byte) *survey {
 		s.apart("bases, prefixes and suffixes are combined in too many ways")
 	}
 	if n.twice && s.fifo {
-		s.apart("sortOptions keeps the order of the repository and a folder is used twice")
+		s.apart("sortOptions in " + top.file + " keeps the order of the repository, and a folder is used in two ways")
 	}
 	for a := range n.seen {
 		s.affixes = append(s.affixes, a)
@@ -110,6 +112,14 @@ func (g *Graph) survey(files map[string][]byte) *survey {
 		return strings.Compare(a.prefix+"\x00"+a.suffix, b.prefix+"\x00"+b.suffix)
 	})
 	return s
+}
+
+// leaveBare notes the entry that is looked at as one that depends on an object
+// having annotations at all, if it does.
+func (s *survey) leaveBare(does bool) {
+	if does && s.bare == "" {
+		s.bare = s.item
+	}
 }
 
 // patterns returns how many selectors look for names by a pattern.
@@ -144,10 +154,10 @@ func (s *survey) kustomization(k kustomization) {
 		s.needed = append(s.needed, reference{name: r.Name})
 	}
 	//lint:ignore SA1019 repositories still have the old field, and it is read
-	for _, v := range k.Vars {
-		s.vars = true
+	for i, v := range k.Vars {
+		s.vars, s.item = true, itemOf("vars", i, k.file)
 		s.needed = append(s.needed, reference{v.ObjRef.Kind, v.ObjRef.Name})
-		s.bare = s.bare || wholeAnnotations(v.FieldRef.FieldPath)
+		s.leaveBare(wholeAnnotations(v.FieldRef.FieldPath))
 	}
 	s.pairs(k)
 	for _, g := range k.ConfigMapGenerator {
@@ -157,7 +167,8 @@ func (s *survey) kustomization(k kustomization) {
 		s.generator("Secret", k.dir, g.GeneratorArgs)
 	}
 	s.patches(k)
-	for _, r := range k.Replacements {
+	for i, r := range k.Replacements {
+		s.item = itemOf("replacements", i, k.file)
 		s.replacementField(k.dir, r)
 	}
 	for _, file := range k.Configurations {
@@ -273,7 +284,7 @@ func (s *survey) replacementField(dir string, r types.ReplacementField) {
 	if yaml.Unmarshal(data, &list) != nil {
 		var one types.Replacement
 		if err := yaml.Unmarshal(data, &one); err != nil {
-			s.apart("a file of replacements cannot be read")
+			s.apart(s.item + " cannot be read")
 			return
 		}
 		list = []types.Replacement{one}
@@ -289,16 +300,16 @@ func (s *survey) replacement(r types.Replacement) {
 	}
 	if r.Source != nil {
 		s.needed = append(s.needed, reference{r.Source.Kind, r.Source.Name})
-		s.bare = s.bare || wholeAnnotations(r.Source.FieldPath)
+		s.leaveBare(wholeAnnotations(r.Source.FieldPath))
 	}
 	for _, t := range r.Targets {
 		if t == nil || t.Select == nil || !s.selector(t.Select, choice{reads: true}) {
-			s.apart("a replacement has no selector, or one that cannot be read")
+			s.apart(s.item + " has no selector, or one that cannot be read")
 			continue
 		}
 		for _, reject := range t.Reject {
 			if reject == nil || !s.selector(reject, choice{}) {
-				s.apart("a replacement has a selector that cannot be read")
+				s.apart(s.item + " has a selector that cannot be read")
 			}
 		}
 		fieldPaths := t.FieldPaths
@@ -306,9 +317,9 @@ func (s *survey) replacement(r types.Replacement) {
 			fieldPaths = []string{types.DefaultReplacementFieldPath}
 		}
 		for _, fieldPath := range fieldPaths {
-			s.bare = s.bare || wholeAnnotations(fieldPath)
+			s.leaveBare(wholeAnnotations(fieldPath))
 			if identity(utils.SmarterPathSplitter(fieldPath, ".")) {
-				s.apart("a replacement changes the name, the namespace or the kind of objects")
+				s.apart(s.item + " changes the name, the namespace or the kind of objects")
 			}
 		}
 	}
