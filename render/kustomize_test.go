@@ -161,7 +161,7 @@ func TestObjectsBuiltApartKnowTheirOrigin(t *testing.T) {
 		want := schema.Origin{File: "base/plain.yaml", Line: 3, Column: 1, Overlay: "dev"}
 		switch o.GetKind() {
 		case "ConfigMap":
-			want = schema.Origin{File: "dev/kustomization.yaml", Overlay: "dev"}
+			want = schema.Origin{File: "base/kustomization.yaml", Line: 2, Column: 22, Overlay: "dev"}
 		case "Job":
 			item := o.Origin.Item
 			items[item] = true

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,6 +53,26 @@ type Fields struct {
 	document int
 	items    []int // of Lists inside each other
 	template bool
+	overlay  Overlay
+}
+
+// Overlay knows what kustomizations wrote into one object.
+type Overlay interface {
+	// Wrote returns where the value at path of the object was written, or with
+	// key the last step of path itself. It is not ok if that is not known. A
+	// step into a list is a number.
+	Wrote(object map[string]any, path []string, key bool) (at Origin, ok bool)
+}
+
+// Through returns the Fields of an object that an overlay made of one of f, or
+// generated if f is nil.
+func (f *Fields) Through(o Overlay) *Fields {
+	through := Fields{overlay: o}
+	if f != nil {
+		through = *f
+		through.overlay = o
+	}
+	return &through
 }
 
 // Fields returns what knows the positions in the document of that index. With
@@ -105,13 +124,16 @@ func (f *Fields) Equal(*Fields) bool { return true }
 
 // root returns the node of the object, nil if it is not found.
 func (f *Fields) root() *yaml.Node {
+	if f.source == nil {
+		return nil
+	}
 	docs := f.source.documents()
 	if f.document >= len(docs) {
 		return nil
 	}
 	node := docs[f.document].Node
 	for _, i := range f.items {
-		_, list := child(node, "items")
+		_, list := Child(node, "items")
 		if list == nil || list.Kind != yaml.SequenceNode || i >= len(list.Content) {
 			return nil
 		}
@@ -122,8 +144,9 @@ func (f *Fields) root() *yaml.Node {
 
 // At returns the position of a field, such as spec.containers[0].image or
 // metadata.labels[app.kubernetes.io/name]. A field that is not there has the
-// position of what it is missing from. Where the position is not known, or an
-// overlay has changed the value, it is that of o.
+// position of what it is missing from. A value that an overlay has changed has
+// the position in a patch or a kustomization that wrote it. Where the position
+// is not known, it is that of o.
 func (o Object) At(field string) Origin { return o.position(field, false) }
 
 // AtKey is At for a field whose name is meant, not its value.
@@ -134,24 +157,20 @@ func (o Object) position(field string, key bool) Origin {
 	if o.Fields == nil || field == "" {
 		return origin
 	}
+	if o.Fields.overlay != nil && o.Unstructured != nil {
+		return o.overlaid(splitPath(field), key)
+	}
 	node := o.Fields.root()
 	if node == nil {
 		return origin
 	}
-	var value any
-	if o.Unstructured != nil {
-		value = o.Object
-	}
 	name := node
 	for _, step := range splitPath(field) {
-		k, next := child(node, step)
+		k, next := Child(node, step)
 		if next == nil {
 			break
 		}
-		name, node, value = k, next, childValue(value, step)
-	}
-	if origin.Overlay != "" && !sameValue(node, value) {
-		return origin
+		name, node = k, next
 	}
 	if key {
 		node = name
@@ -170,7 +189,7 @@ func (o Object) Written(field string) string {
 		if node == nil {
 			return ""
 		}
-		_, node = child(node, step)
+		_, node = Child(node, step)
 	}
 	for node != nil && node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -205,9 +224,9 @@ func splitPath(field string) []string {
 	return steps
 }
 
-// child returns the node of a field or an item, and that of the field's name;
+// Child returns the node of a field or an item, and that of the field's name;
 // an item is its own name. Both are nil if it is not there.
-func child(n *yaml.Node, step string) (name, value *yaml.Node) {
+func Child(n *yaml.Node, step string) (name, value *yaml.Node) {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
@@ -224,27 +243,4 @@ func child(n *yaml.Node, step string) (name, value *yaml.Node) {
 		}
 	}
 	return nil, nil
-}
-
-func childValue(v any, step string) any {
-	switch v := v.(type) {
-	case map[string]any:
-		return v[step]
-	case []any:
-		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(v) {
-			return v[i]
-		}
-	}
-	return nil
-}
-
-func sameValue(n *yaml.Node, value any) bool {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if n.Kind != yaml.ScalarNode {
-		return true
-	}
-	got, err := ScalarValue(n)
-	return err == nil && reflect.DeepEqual(got, value)
 }

@@ -40,12 +40,14 @@ func TraceFile(objects []Object, file string, line int) []Traced {
 	for _, o := range objects {
 		t := Traced{Object: o, As: roles(o.Origin, file, line)}
 		for _, f := range o.fields() {
-			switch from := f.Origin; {
-			case from.Template == file && from.TemplateLine == line, from.Template == "" && from.File == file && from.Line == line:
-				t.Fields = append(t.Fields, f)
-			case from.File == file && o.Origin.File != file && (line == 0 || from.Line == line):
+			from := f.Origin
+			elsewhere := from.File == file && o.Origin.File != file
+			switch {
+			case elsewhere && (line == 0 || from.Line == line):
 				t.Fields = append(t.Fields, f)
 				t.As = append(t.As, part(file))
+			case from.Template == file && from.TemplateLine == line, from.Template == "" && from.File == file && from.Line == line:
+				t.Fields = append(t.Fields, f)
 			}
 		}
 		if line > 0 && len(t.Fields) > 0 && len(t.As) == 0 {
@@ -160,7 +162,7 @@ func annotated(text []byte, fields []TracedField) []byte {
 func lineOfField(node *yaml.Node, field string) int {
 	line := 0
 	for _, step := range splitPath(field) {
-		_, next := child(node, step)
+		_, next := Child(node, step)
 		if next == nil {
 			return 0
 		}

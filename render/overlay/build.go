@@ -75,6 +75,7 @@ func (g *Graph) builder(o Options) (*builder, error) {
 		return nil, err
 	}
 	b.survey = g.survey(b.files)
+	b.survey.layers = newLayers(g, b.files, b.survey.affixes)
 	b.tokens = newTokens(b.inputs, b.files)
 	return b, nil
 }

@@ -133,9 +133,18 @@ func common(objects []made) []made {
 // object returns what was made of an object of the repository.
 func (r *relations) object(content map[string]any, m made) schema.Object {
 	o := schema.Object{Unstructured: &unstructured.Unstructured{Object: content}}
-	if m.known {
-		o.Origin, o.Fields = r.objects[m.placed.source].Origin, r.objects[m.placed.source].Fields
+	if !m.known {
+		p := passage{layers: r.layers, base: idOf(content)}
+		var name string
+		if o.Origin, name = r.layers.generated(p.base); name != "" {
+			p.base.name = name
+		}
+		o.Fields = (*schema.Fields)(nil).Through(p)
+		return o
 	}
+	from := r.objects[m.placed.source]
+	o.Origin = from.Origin
+	o.Fields = from.Fields.Through(passage{r.layers, idOf(from.Object.Object), from.file})
 	return o
 }
 

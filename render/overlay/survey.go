@@ -30,6 +30,8 @@ type survey struct {
 	// bare is what depends on an object having annotations at all, so that no
 	// marker can be put on it; "" if nothing does.
 	bare string
+	// layers find where something in an object was written.
+	layers *layers
 	// item is the entry of a kustomization that is looked at.
 	item string
 	// affixes are what may stand around the name of an object at any time.
