@@ -25,6 +25,8 @@ type layers struct {
 	affixes        []affix
 	// reach are the files of resources whose objects each folder is applied to.
 	reach map[string]map[string]bool
+	// makers are the generators that make an object, the last first.
+	makers []maker
 
 	mu    sync.Mutex
 	index weak.Pointer[index]
@@ -47,7 +49,26 @@ func newLayers(g *Graph, files map[string][]byte, affixes []affix) *layers {
 			maps.Copy(l.reach[path.Join(k.dir, entry)], l.reach[k.dir])
 		}
 	}
+	l.make()
 	return l
+}
+
+// maker is a generator and its place.
+type maker struct {
+	kind, name string
+	at         schema.Origin
+}
+
+func (l *layers) make() {
+	for i := range l.kustomizations {
+		k := &l.kustomizations[i]
+		b := &indexer{layers: l}
+		for _, g := range generatorsOf(k) {
+			if g.Behavior == "" || g.Behavior == "create" {
+				l.makers = append(l.makers, maker{g.kind, g.Name, schema.NodeOrigin(k.file, step(step(b.root(k.file), g.field), g.index))})
+			}
+		}
+	}
 }
 
 // add adds a folder and those that it builds on.
@@ -229,13 +250,9 @@ func (l *layers) named(name, base string) (is, hashed bool) {
 
 // generated returns where a kustomization says that it makes an object.
 func (l *layers) generated(is id) (at schema.Origin, base string) {
-	for i := range l.kustomizations {
-		k := &l.kustomizations[i]
-		b := &indexer{layers: l}
-		for _, g := range generatorsOf(k) {
-			if ok, _ := l.named(is.name, g.Name); ok && g.kind == is.kind && (g.Behavior == "" || g.Behavior == "create") {
-				return schema.NodeOrigin(k.file, step(step(b.root(k.file), g.field), g.index)), g.Name
-			}
+	for _, m := range l.makers {
+		if ok, _ := l.named(is.name, m.name); ok && m.kind == is.kind {
+			return m.at, m.name
 		}
 	}
 	return schema.Origin{}, ""

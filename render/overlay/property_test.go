@@ -236,9 +236,23 @@ func compare(fsys fs.FS, folder string, s sizes) (o outcome) {
 		for _, o := range objects {
 			got = append(got, o.Object)
 		}
-		o.problem = cmp.Diff(want, got)
+		o.problem = cmp.Diff(want, got) + misplaced(fsys, objects)
 	}
 	return o
+}
+
+// misplaced asks for the position of every field, and returns those that are
+// said to be from elsewhere than their object and from no line of a file.
+func misplaced(fsys fs.FS, objects []schema.Object) (wrong string) {
+	for _, o := range objects {
+		for _, f := range schema.TraceObject(o).Fields {
+			data, err := fs.ReadFile(fsys, f.Origin.File)
+			if lines := bytes.Count(data, []byte("\n")) + 1; err != nil || f.Origin.Line < 1 || f.Origin.Line > lines {
+				wrong += fmt.Sprintf("%s of %s is said to be at %s\n", f.Path, o.Key(), f.Origin)
+			}
+		}
+	}
+	return wrong
 }
 
 // TestJobsAreTheSameForTheSameInput holds what kustomize is given to the byte,
