@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,10 @@ func (o Object) overlaid(steps []string, key bool) Origin {
 	name, inBase := node, node != nil
 	var value any = o.Object
 	there := 0 // how many steps the object has
-	for _, step := range steps {
+	steps = slices.Clone(steps)
+	for i, step := range steps {
+		step = itemStep(value, step)
+		steps[i] = step
 		next, ok := valueAt(value, step)
 		if !ok {
 			break
@@ -47,6 +51,19 @@ func (o Object) overlaid(steps []string, key bool) Origin {
 	return o.Fields.position(o.Origin, node)
 }
 
+// itemStep returns the index of the item of a list that a step means, which may
+// choose it by its fields; other steps stay as they are.
+func itemStep(v any, step string) string {
+	list, isList := v.([]any)
+	if !isList {
+		return step
+	}
+	if i := itemIndex(step, len(list), func(i int) item { return valueItem{list[i]} }); i >= 0 {
+		return strconv.Itoa(i)
+	}
+	return step
+}
+
 func valueAt(v any, step string) (any, bool) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -69,9 +86,7 @@ func index(step string) (int, bool) {
 // put other items before those of a list: an item with a name is that of the
 // same name.
 func Counterpart(n *yaml.Node, v any, step string) (name, value *yaml.Node) {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = followed(n)
 	list, isList := v.([]any)
 	i, isIndex := index(step)
 	if n.Kind != yaml.SequenceNode || !isList || !isIndex || i >= len(list) {
@@ -89,9 +104,7 @@ func Counterpart(n *yaml.Node, v any, step string) (name, value *yaml.Node) {
 // says reports whether a node, with the parameters of an item in it, is still
 // what v says. Mappings and lists are, whatever is in them.
 func (f *Fields) says(n *yaml.Node, v any, origin Origin) bool {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = followed(n)
 	switch v.(type) {
 	case map[string]any:
 		return n.Kind == yaml.MappingNode

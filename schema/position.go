@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"strconv"
 	"strings"
 	"sync"
 	"weak"
@@ -142,11 +141,11 @@ func (f *Fields) root() *yaml.Node {
 	return node
 }
 
-// At returns the position of a field, such as spec.containers[0].image or
-// metadata.labels[app.kubernetes.io/name]. A field that is not there has the
-// position of what it is missing from. A value that an overlay has changed has
-// the position in a patch or a kustomization that wrote it. Where the position
-// is not known, it is that of o.
+// At returns the position of a field, such as spec.containers[0].image,
+// spec.containers[name="a"].image or metadata.labels[app.kubernetes.io/name].
+// A field that is not there has the position of what it is missing from. A
+// value that an overlay has changed has the position in a patch or a
+// kustomization that wrote it. Where the position is not known, it is that of o.
 func (o Object) At(field string) Origin { return o.position(field, false) }
 
 // AtKey is At for a field whose name is meant, not its value.
@@ -201,7 +200,7 @@ func (o Object) Written(field string) string {
 }
 
 // splitPath takes a path apart at dots and brackets; what stands in brackets
-// may have dots.
+// may have dots, and quotes around it.
 func splitPath(field string) []string {
 	var steps []string
 	for field != "" {
@@ -210,7 +209,7 @@ func splitPath(field string) []string {
 			if end < 0 {
 				return append(steps, field[1:])
 			}
-			steps = append(steps, field[1:end])
+			steps = append(steps, unquoted(field[1:end]))
 			field = strings.TrimPrefix(field[end+1:], ".")
 			continue
 		}
@@ -227,12 +226,10 @@ func splitPath(field string) []string {
 // Child returns the node of a field or an item, and that of the field's name;
 // an item is its own name. Both are nil if it is not there.
 func Child(n *yaml.Node, step string) (name, value *yaml.Node) {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = followed(n)
 	switch n.Kind {
 	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
+		if i := itemIndex(step, len(n.Content), func(i int) item { return nodeItem{n.Content[i]} }); i >= 0 {
 			return n.Content[i], n.Content[i]
 		}
 	case yaml.MappingNode:

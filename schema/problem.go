@@ -3,6 +3,7 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -67,6 +68,11 @@ func (p *Problem) Error() string {
 
 // Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
+
+// HasErrors reports whether one of problems is more than a warning.
+func HasErrors(problems []*Problem) bool {
+	return slices.ContainsFunc(problems, func(p *Problem) bool { return p.Severity != SeverityWarning })
+}
 
 // Problems returns every Problem in err's tree, in order, and makes one of
 // each leaf error that is none, so that nothing is lost.

@@ -122,5 +122,5 @@ func unknownKinds(objects []Object, found []finds) *Problem {
 	slices.Sort(words)
 	return &Problem{Rule: "R076", Severity: SeverityWarning, Origin: first,
 		Message: "there is no schema for these kinds, so only their names and labels are checked: " + strings.Join(words, ", "),
-		Mend:    "Ask the API server, by rota diff or apply --dry-run=server."}
+		Mend:    "Add their CustomResourceDefinitions to the repository, or ask the API server by rota validate --server."}
 }

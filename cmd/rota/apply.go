@@ -105,7 +105,7 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	if err := (records{set}).PublishStatus(ctx, status.Summarize(report, nil)); err != nil {
 		return exit(2, err)
 	}
-	if failed := reportOutcomes(c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), p, outcomes); failed > 0 {
+	if failed := reportOutcomes(c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), outcomes); failed > 0 {
 		return exit(1, fmt.Errorf("%d of %d objects failed or were refused; the rest is applied", failed, len(p.Changes)))
 	}
 	if f.wait && f.dryRun == "none" {
@@ -114,19 +114,13 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	return nil
 }
 
-// reportOutcomes prints what failed and returns how much did.
-func reportOutcomes(w io.Writer, show schema.Excerpts, p plan.Plan, outcomes []plan.Outcome) int {
+// reportOutcomes prints what failed or was refused and returns how much did.
+func reportOutcomes(w io.Writer, show schema.Excerpts, outcomes []plan.Outcome) int {
 	failed := 0
 	for _, o := range outcomes {
 		if o.Problem != nil {
 			failed++
 			fmt.Fprintln(w, show.Text(o.Problem))
-		}
-	}
-	for _, change := range p.Changes {
-		if change.Op == plan.Refuse && change.Problem != nil {
-			failed++
-			fmt.Fprintln(w, show.Text(change.Problem))
 		}
 	}
 	return failed

@@ -4,12 +4,14 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
 	"rota.dev/rota/reconcile/cluster/local/localtest"
@@ -60,8 +62,20 @@ func hand(ts *testscript.TestScript, client kubernetes.Interface, args []string)
 	case "create quota":
 		_, err = client.CoreV1().ResourceQuotas(ns).Create(ctx, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none"},
 			Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/jobs.batch": resource.MustParse("0")}}}, metav1.CreateOptions{})
+	case "await refusal":
+		err = awaitRefusal(ctx, client, ns)
 	default:
 		ts.Fatalf("hand: unknown %v", args)
 	}
 	ts.Check(err)
+}
+
+// awaitRefusal returns when the server has begun to enforce an admission policy
+// on Secrets without labels: it reads policies some time after they are there.
+func awaitRefusal(ctx context.Context, client kubernetes.Interface, ns string) error {
+	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
+	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		_, err := client.CoreV1().Secrets(ns).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), nil
+	})
 }

@@ -126,7 +126,7 @@ func (r *repository) render(ctx context.Context, tree render.Tree) ([]schema.Obj
 type renderer struct {
 	engine *child.Engine
 	limits schema.SyncLimits
-	// strict makes errors of what only the schema inside rota does not know.
+	// strict is for the verb that validates: no other leaves anything to it.
 	strict bool
 	// cache has what unchanged files became; nil for a single render.
 	cache *render.Cache
@@ -149,12 +149,11 @@ func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, 
 	if err != nil {
 		faults = append(faults, err)
 	}
-	for _, p := range schema.Validate(result.Objects) {
-		// A cluster may be newer than the schema inside rota: what the schema
-		// does not know is the server's to judge, but where it is asked for.
-		if !r.strict && (p.Rule == "R074" || p.Rule == "R075") {
-			p.Severity = schema.SeverityWarning
-		}
+	found := schema.Validate(result.Objects)
+	if !r.strict {
+		schema.LeaveToServer(found)
+	}
+	for _, p := range found {
 		if p.Severity == schema.SeverityWarning {
 			warnings = append(warnings, p)
 			continue

@@ -93,16 +93,17 @@ func (s *Set) member(key schema.Key) *mirror {
 
 // apply sends a server-side apply as the Sync's account.
 func (a *application) apply(ctx context.Context, object *unstructured.Unstructured, force bool) (*unstructured.Unstructured, error) {
-	client, err := a.client(ctx, object)
+	client, err := a.set.clientOf(ctx, object)
 	if err != nil {
 		return nil, err
 	}
 	return client.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: schema.FieldManager, Force: force})
 }
 
-func (a *application) client(ctx context.Context, object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+// clientOf returns the way to object's resource as the Sync's account.
+func (s *Set) clientOf(ctx context.Context, object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	gvk := object.GroupVersionKind()
-	kind, known, err := a.set.cluster.kinds.find(ctx, gvk.GroupKind())
+	kind, known, err := s.cluster.kinds.find(ctx, gvk.GroupKind())
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (a *application) client(ctx context.Context, object *unstructured.Unstructu
 			Message: fmt.Sprintf("the cluster has no kind %s in %s any more", gvk.Kind, object.GetAPIVersion()),
 			Mend:    "Install the CustomResourceDefinition again; rota tries again."}
 	}
-	return a.set.as.dynamic.Resource(resource).Namespace(object.GetNamespace()), nil
+	return s.as.dynamic.Resource(resource).Namespace(object.GetNamespace()), nil
 }
 
 // precondition reports whether err says that the object is another one than

@@ -55,7 +55,7 @@ func (a *application) remove(c plan.Change, policy metav1.DeletionPropagation) e
 	before := c.Before
 	for range casAttempts {
 		ctx, cancel := context.WithTimeout(a.work, writeTimeout)
-		client, err := a.client(ctx, before)
+		client, err := a.set.clientOf(ctx, before)
 		if err != nil {
 			cancel()
 			return err

@@ -62,6 +62,10 @@ func explain(err error, about subject) *schema.Problem {
 	if about.secret() {
 		scrub(p, about.object)
 	}
+	if p.Field != "" && about.object.Unstructured != nil {
+		p.Field = about.object.Path(p.Field)
+		p.Origin = about.object.At(p.Field)
+	}
 	return p
 }
 
@@ -85,7 +89,7 @@ func explainStatus(p *schema.Problem, s metav1.Status, about subject) {
 		p.Message = fmt.Sprintf("the namespace %s is being deleted, so that nothing can be created in it", namespaceOf(p))
 		p.Mend = "Wait until it is gone and create it again, or use another namespace; rota tries again."
 	case s.Reason == metav1.StatusReasonNotFound && s.Details != nil && s.Details.Kind == "namespaces":
-		p.Rule = "R204"
+		p.Rule, p.Field = "R204", "metadata.namespace"
 		p.Message = fmt.Sprintf("the namespace %s does not exist", s.Details.Name)
 		p.Mend = fmt.Sprintf("Add the Namespace to the repository, or run kubectl create namespace %s.", s.Details.Name)
 	case s.Reason == metav1.StatusReasonForbidden && strings.Contains(s.Message, "exceeded quota"):
@@ -258,7 +262,7 @@ func explainInvalid(p *schema.Problem, s metav1.Status) {
 	}
 	p.Message = strings.Join(parts, "; ")
 	switch {
-	case strings.Contains(p.Message, "field is immutable") || strings.Contains(p.Message, "Forbidden: updates to"):
+	case cannotChange(p.Message):
 		p.Rule = "R210"
 		p.Message = "the field cannot be changed on an existing object: " + clip(p.Message)
 		p.Mend = "Give the object another name, or delete it so that it is created anew."
@@ -269,6 +273,12 @@ func explainInvalid(p *schema.Problem, s metav1.Status) {
 	default:
 		p.Message = clip(p.Message)
 	}
+}
+
+// cannotChange reports whether a message of the server says that a field of an
+// existing object is immutable.
+func cannotChange(message string) bool {
+	return strings.Contains(message, "field is immutable") || strings.Contains(message, "Forbidden: updates to")
 }
 
 func tooLongForPods(p *schema.Problem) bool {
@@ -288,6 +298,9 @@ func clip(message string) string {
 // unknownField is how typed conversion words a field that the schema lacks.
 var unknownField = regexp.MustCompile(`\.([\w.\[\]="-]+): field not declared in schema|unknown field "([^"]*)"`)
 
+// misshapen is how it words a value of a wrong type and items of one identity.
+var misshapen = regexp.MustCompile(`: \.(\S+): (expected (?:\w| or |\(|\))+|duplicate entries for key .*)`)
+
 func undecodable(s metav1.Status) bool {
 	return strings.Contains(s.Message, "failed to create typed patch object") || strings.Contains(s.Message, "cannot unmarshal") ||
 		strings.Contains(s.Message, "unable to decode") || strings.Contains(s.Message, "illegal base64") ||
@@ -300,6 +313,12 @@ func explainShape(p *schema.Problem, s metav1.Status) {
 		p.Field = m[1] + m[2]
 		p.Message = "the kind has no such field"
 		p.Mend = "Check the spelling and the indentation (kubectl explain shows the fields)."
+		return
+	}
+	if m := misshapen.FindStringSubmatch(s.Message); m != nil {
+		p.Field = m[1]
+		p.Message = "the field does not have the shape that its kind wants: " + clip(m[2])
+		p.Mend = "Compare it with kubectl explain."
 		return
 	}
 	p.Message = "the object does not have the shape of its kind: " + clip(s.Message)

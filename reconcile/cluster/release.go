@@ -90,7 +90,7 @@ func releasedFrom(prepared *unstructured.Unstructured, suspend bool) *unstructur
 
 func (a *application) patch(key schema.Key, object *unstructured.Unstructured, patch []byte) (*unstructured.Unstructured, error) {
 	return a.write(key, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		client, err := a.client(ctx, object)
+		client, err := a.set.clientOf(ctx, object)
 		if err != nil {
 			return nil, err
 		}

@@ -115,7 +115,7 @@ func (a *application) stuck(c plan.Change) error {
 func (a *application) read(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	ctx, cancel := context.WithTimeout(a.work, writeTimeout)
 	defer cancel()
-	client, err := a.client(ctx, object)
+	client, err := a.set.clientOf(ctx, object)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +127,7 @@ func (a *application) read(object *unstructured.Unstructured) (*unstructured.Uns
 func (a *application) standIn(c plan.Change) (*unstructured.Unstructured, error) {
 	object := c.Object.Unstructured.DeepCopy()
 	name := c.Key.Name
-	other := strings.ToLower(rand.Text() + rand.Text() + rand.Text())
-	for len(other) < len(name) {
-		other += other
-	}
-	object.SetName("x" + other[:len(name)-1])
+	object.SetName(standInName(name))
 	ctx, cancel := context.WithTimeout(a.work, writeTimeout)
 	defer cancel()
 	applied, err := a.apply(ctx, object, c.Force)
@@ -147,4 +143,13 @@ func (a *application) standIn(c plan.Change) (*unstructured.Unstructured, error)
 		return nil, fmt.Errorf("reading the answer for %s: %w", c.Key, err)
 	}
 	return renamed, nil
+}
+
+// standInName returns a name of the same length as name that nothing has.
+func standInName(name string) string {
+	other := strings.ToLower(rand.Text() + rand.Text() + rand.Text())
+	for len(other) < len(name) {
+		other += other
+	}
+	return "x" + other[:len(name)-1]
 }

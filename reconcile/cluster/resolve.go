@@ -29,7 +29,7 @@ func (s *Set) Resolve(ctx context.Context, objects []schema.Object) (resolved []
 	for _, o := range objects {
 		if len(s.options.Kinds) > 0 && !slices.Contains(s.options.Kinds, o.Key().GroupKind()) {
 			resolved = append(resolved, o)
-			refused[o.Key()] = problem("R213", o, fmt.Sprintf("the Sync %s does not allow the kind %s", s.options.Sync, kindName(o.Key().GroupKind())),
+			refused[o.Key()] = problemAt("R213", o, "kind", fmt.Sprintf("the Sync %s does not allow the kind %s", s.options.Sync, kindName(o.Key().GroupKind())),
 				"Add the kind to spec.target.kinds of the Sync, or remove the object from the repository.")
 			continue
 		}
@@ -93,11 +93,11 @@ func (s *Set) kindOf(ctx context.Context, o schema.Object, defined bool) (kind, 
 		for _, v := range found.versions {
 			versions = append(versions, k8sschema.GroupVersion{Group: gvk.Group, Version: v.version}.String())
 		}
-		return kind{}, problem("R223", o, fmt.Sprintf("the server does not serve %s as %s, only as %s", gvk.Kind, o.GetAPIVersion(), strings.Join(versions, ", ")),
+		return kind{}, problemAt("R223", o, "apiVersion", fmt.Sprintf("the server does not serve %s as %s, only as %s", gvk.Kind, o.GetAPIVersion(), strings.Join(versions, ", ")),
 			fmt.Sprintf("Change apiVersion to %s.", versions[0])), nil
 	}
 	if verb := found.missingVerb(); verb != "" {
-		return kind{}, problem("R203", o, fmt.Sprintf("the server's %s has no verb %q, so that it cannot be kept from a repository", gvk.Kind, verb),
+		return kind{}, problemAt("R203", o, "kind", fmt.Sprintf("the server's %s has no verb %q, so that it cannot be kept from a repository", gvk.Kind, verb),
 			"Remove the object from the repository."), nil
 	}
 	return found, nil, nil
@@ -140,7 +140,7 @@ func (s *Set) allowedNamespace(o schema.Object) *schema.Problem {
 	if len(s.options.Namespaces) == 0 || namespace == "" || slices.Contains(s.options.Namespaces, namespace) {
 		return nil
 	}
-	return problem("R214", o, fmt.Sprintf("the Sync %s does not allow the namespace %s", s.options.Sync, namespace),
+	return problemAt("R214", o, "metadata.namespace", fmt.Sprintf("the Sync %s does not allow the namespace %s", s.options.Sync, namespace),
 		"Add the namespace to spec.target.namespaces of the Sync, or move the object.")
 }
 
@@ -151,7 +151,7 @@ func (s *Set) unknownKind(o schema.Object) *schema.Problem {
 	if close, ok := closest(gvk.GroupKind(), s.cluster.kinds.names()); ok {
 		mend = fmt.Sprintf("Did you mean kind %s in %s? Otherwise install the CustomResourceDefinition.", close.Kind, s.cluster.kinds.preferred(close))
 	}
-	return problem("R202", o, message, mend)
+	return problemAt("R202", o, "kind", message, mend)
 }
 
 // closest returns the kind that want is most likely a misspelling of: the same
@@ -201,6 +201,13 @@ func kindName(gk k8sschema.GroupKind) string {
 		return gk.Kind
 	}
 	return gk.Kind + "." + gk.Group
+}
+
+// problemAt is problem about one field of o.
+func problemAt(rule string, o schema.Object, field, message, mend string) *schema.Problem {
+	p := problem(rule, o, message, mend)
+	p.Field, p.Origin = field, o.At(field)
+	return p
 }
 
 func problem(rule string, o schema.Object, message, mend string) *schema.Problem {

@@ -52,7 +52,7 @@ func adaptImmutable(desired *schema.Object, live *unstructured.Unstructured) (*s
 	}
 	root := maps.Clone(desired.Object)
 	root["spec"] = spec
-	return &schema.Object{Unstructured: &unstructured.Unstructured{Object: root}, Origin: desired.Origin}, waiting
+	return &schema.Object{Unstructured: &unstructured.Unstructured{Object: root}, Origin: desired.Origin, Fields: desired.Fields}, waiting
 }
 
 // ownsSpecField reports whether rota applied the field, so that leaving it out

@@ -48,7 +48,7 @@ func Intend(objects []schema.Object, o Options) ([]Intended, error) {
 func intend(obj schema.Object, o Options, c *canonical) (Intended, error) {
 	key := obj.Key()
 	d := newDraft(obj.Unstructured)
-	in := Intended{Object: schema.Object{Unstructured: &unstructured.Unstructured{Object: d.root}, Origin: obj.Origin}}
+	in := Intended{Object: schema.Object{Unstructured: &unstructured.Unstructured{Object: d.root}, Origin: obj.Origin, Fields: obj.Fields}}
 	switch {
 	case key.IsJob():
 		digest, err := c.runDigest(obj.Unstructured)
