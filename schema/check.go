@@ -36,7 +36,7 @@ func (c check) on(v *validator, m map[string]any, at *place) {
 
 // checks are all of them, by the type's name in the OpenAPI without the prefix
 // that all names have.
-var checks = merged(batchChecks, podChecks, containerChecks, volumeChecks, appsChecks, coreChecks, networkChecks, clusterChecks)
+var checks = merged(batchChecks, podChecks, containerChecks, volumeChecks, appsChecks, coreChecks, networkChecks, clusterChecks, definitionChecks)
 
 func merged(tables ...map[string][]check) map[string][]check {
 	all := map[string][]check{}
@@ -49,7 +49,7 @@ func merged(tables ...map[string][]check) map[string][]check {
 // shortName returns the name of a type as the tables have it, such as
 // core.v1.Container.
 func shortName(name string) string {
-	for _, prefix := range []string{"io.k8s.api.", "io.k8s.apimachinery.pkg.apis."} {
+	for _, prefix := range []string{"io.k8s.api.", "io.k8s.apimachinery.pkg.apis.", "io.k8s.apiextensions-apiserver.pkg.apis."} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
 			return rest
 		}

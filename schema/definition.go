@@ -10,6 +10,8 @@ import (
 type definition struct {
 	// types are the allowed ones; none means any value.
 	types typeSet
+	// nullable allows null as well.
+	nullable bool
 	// format narrows a type: int32, int64, byte, date-time, quantity, ...
 	format string
 	// words are the allowed texts.

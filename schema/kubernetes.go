@@ -87,6 +87,13 @@ func (c *catalog) kind(apiVersion, kind string) *definition {
 	return c.named(name)
 }
 
+// objectMeta returns the definition of the metadata of every object.
+func (c *catalog) objectMeta() *definition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+}
+
 // named returns a definition by its name; those that it refers to are compiled
 // as well, for they are needed together. The lock is held.
 func (c *catalog) named(name string) *definition {

@@ -12,15 +12,18 @@ import (
 // would never run: all of it at once, in the order of objects and, in each, of
 // places. Kubernetes' own kinds are held to the schema that its OpenAPI is, and
 // to what the API server checks beyond it; names, labels and quantities by
-// apimachinery's own functions. Kinds that it has no schema for are named in
-// one warning. The result depends on nothing but its argument and the time
+// apimachinery's own functions. Kinds that CustomResourceDefinitions among the
+// objects define are held to their schemas. Kinds that there is no schema for are
+// named in one warning, and so are those with rules that only a server can
+// evaluate. The result depends on nothing but its argument and the time
 // zones of this program.
 func Validate(objects []Object) []*Problem {
 	found := make([]finds, len(objects))
+	customs := customKindsOf(objects)
 	inParts(len(objects), func(from, to int) {
 		memo, places := newMemo(), newArena()
 		for i := from; i < to; i++ {
-			v := validator{object: objects[i], key: objects[i].Key(), memo: memo, root: &places.root}
+			v := validator{object: objects[i], key: objects[i].Key(), memo: memo, root: &places.root, customs: &customs}
 			v.run()
 			found[i] = v.finds
 			places.reset(len(v.faults) > 0)
@@ -31,10 +34,7 @@ func Validate(objects []Object) []*Problem {
 		problems = append(problems, report(o, found[i].faults)...)
 	}
 	problems = onceForItems(problems)
-	if unknown := unknownKinds(objects, found); unknown != nil {
-		problems = append(problems, unknown)
-	}
-	return problems
+	return append(problems, limits(objects, found)...)
 }
 
 // onceForItems says a fault of a template once, not for each item of the
@@ -73,6 +73,8 @@ type finds struct {
 	faults []fault
 	// unknown is set for an object that there is no schema for.
 	unknown bool
+	// ruled is set for one that has rules which only a server can evaluate.
+	ruled bool
 }
 
 // fewObjects are not worth a goroutine.
@@ -160,6 +162,8 @@ type validator struct {
 	memo   *memo
 	// root is the place of the object itself.
 	root *place
+	// customs are the kinds that the repository defines.
+	customs *customKinds
 	finds
 	// claimed are the volumes that a StatefulSet adds to those of its Pods.
 	claimed []volume
@@ -197,5 +201,7 @@ func (v *validator) run() {
 		v.value(v.object.Object, d, v.root)
 		return
 	}
-	v.unserved(apiVersion)
+	if !v.custom(apiVersion) {
+		v.unserved(apiVersion)
+	}
 }

@@ -98,13 +98,29 @@ func (v *validator) unserved(apiVersion string) {
 	v.fail("R075", at, message, mend)
 }
 
-// unknownKinds returns one warning that names the kinds that there is no schema
-// for, nil if there are none.
-func unknownKinds(objects []Object, found []finds) *Problem {
+// limits returns what was not checked: one warning that names the kinds that
+// there is no schema for, and one for those with rules in CEL.
+func limits(objects []Object, found []finds) []*Problem {
+	var warnings []*Problem
+	if words, first := kindsOf(objects, func(i int) bool { return found[i].unknown }); words != "" {
+		warnings = append(warnings, &Problem{Rule: "R076", Severity: SeverityWarning, Origin: first,
+			Message: "there is no schema for these kinds, so only their names and labels are checked: " + words,
+			Mend:    "Add their CustomResourceDefinitions to the repository, or ask the API server by rota validate --server."})
+	}
+	if words, first := kindsOf(objects, func(i int) bool { return found[i].ruled }); words != "" {
+		warnings = append(warnings, &Problem{Rule: "R088", Severity: SeverityWarning, Origin: first,
+			Message: "the x-kubernetes-validations of these kinds are left to the API server: " + words,
+			Mend:    "Ask it by rota validate --server."})
+	}
+	return warnings
+}
+
+// kindsOf names the kinds of those objects that pick chooses, with their
+// numbers, and the place of the first.
+func kindsOf(objects []Object, pick func(i int) bool) (words string, first Origin) {
 	count := map[string]int{}
-	var first Origin
 	for i, o := range objects {
-		if !found[i].unknown {
+		if !pick(i) {
 			continue
 		}
 		if len(count) == 0 {
@@ -112,15 +128,10 @@ func unknownKinds(objects []Object, found []finds) *Problem {
 		}
 		count[o.GetKind()+" of "+o.GetAPIVersion()]++
 	}
-	if len(count) == 0 {
-		return nil
-	}
-	var words []string
+	var all []string
 	for name, n := range count {
-		words = append(words, fmt.Sprintf("%s (%d)", name, n))
+		all = append(all, fmt.Sprintf("%s (%d)", name, n))
 	}
-	slices.Sort(words)
-	return &Problem{Rule: "R076", Severity: SeverityWarning, Origin: first,
-		Message: "there is no schema for these kinds, so only their names and labels are checked: " + strings.Join(words, ", "),
-		Mend:    "Add their CustomResourceDefinitions to the repository, or ask the API server by rota validate --server."}
+	slices.Sort(all)
+	return strings.Join(all, ", "), first
 }

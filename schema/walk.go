@@ -12,6 +12,9 @@ import (
 // value holds v to d and goes on below it, so that all faults are found.
 func (v *validator) value(value any, d *definition, at *place) {
 	got := typeOf(value)
+	if value == nil && d.nullable {
+		return
+	}
 	if d.types != 0 && (got == 0 || d.types&got == 0) {
 		v.wrongType(value, d, at)
 		return

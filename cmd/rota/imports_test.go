@@ -90,7 +90,7 @@ var reasons = map[string]string{
 	"k8s.io/api":                               "the types of batch/v1",
 	"k8s.io/apimachinery":                      "objects, names, quantities as Kubernetes reads them",
 	"k8s.io/client-go":                         "the API server",
-	"k8s.io/kube-openapi":                      "types of fields, for placeholders and for definitions of custom resources",
+	"k8s.io/kube-openapi":                      "types of fields, for placeholders and for definitions of custom kinds; the validator that the API server has for those",
 	"k8s.io/klog/v2":                           "client-go's logger, which we quieten",
 	"k8s.io/utils":                             "pointers to literals",
 	"sigs.k8s.io/cli-utils":                    "kstatus, the field's rules of health",

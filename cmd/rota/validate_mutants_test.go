@@ -55,9 +55,13 @@ func mutate(t testing.TB, seed map[string]any) []mutant {
 	if !ok {
 		t.Fatalf("no schema for %s", kind)
 	}
-	root := m.definitions[name].(map[string]any)
-	m.found = []mutant{{unchanged, seed}}
-	m.value(seed, root, nil)
+	return m.of(m.definitions[name].(map[string]any))
+}
+
+// of makes the mutants by the schema of the seed's kind.
+func (m *mutants) of(root map[string]any) []mutant {
+	m.found = []mutant{{unchanged, m.seed}}
+	m.value(m.seed, root, nil)
 	return m.found
 }
 

@@ -29,6 +29,8 @@ var everyMutant = flag.Int("mutants", 5, "judge one of so many mutated objects; 
 type server struct {
 	client dynamic.Interface
 	mapper *restmapper.DeferredDiscoveryRESTMapper
+	// beside are objects of the same repository as the one that is judged.
+	beside []schema.Object
 }
 
 func newServer(t testing.TB) *server {
@@ -44,7 +46,7 @@ func newServer(t testing.TB) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &server{client, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(found))}
+	return &server{client: client, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(found))}
 }
 
 // apply returns why the server would not take the object as rota applies it.
@@ -97,7 +99,11 @@ func (s *server) judge(ctx context.Context, all []mutant) []judged {
 		group.Go(func() {
 			for i := worker; i < len(all); i += 4 {
 				out[i] = judged{mutant: all[i], refused: s.apply(ctx, all[i].object)}
-				for _, p := range schema.Validate([]schema.Object{{Unstructured: &unstructured.Unstructured{Object: all[i].object}}}) {
+				object := schema.Object{Unstructured: &unstructured.Unstructured{Object: all[i].object}}
+				for _, p := range schema.Validate(append(slices.Clip(s.beside), object)) {
+					if p.Object != nil && *p.Object != object.Key() {
+						continue
+					}
 					if p.Severity == schema.SeverityError {
 						out[i].errors = append(out[i].errors, p)
 					}

@@ -299,7 +299,7 @@ func clip(message string) string {
 var unknownField = regexp.MustCompile(`\.([\w.\[\]="-]+): field not declared in schema|unknown field "([^"]*)"`)
 
 // misshapen is how it words a value of a wrong type and items of one identity.
-var misshapen = regexp.MustCompile(`: \.(\S+): (expected (?:\w| or |\(|\))+|duplicate entries for key .*)`)
+var misshapen = regexp.MustCompile(`: \.(\S+): (expected .*?|duplicate entries for key .*?)(?:, got .*)?$`)
 
 func undecodable(s metav1.Status) bool {
 	return strings.Contains(s.Message, "failed to create typed patch object") || strings.Contains(s.Message, "cannot unmarshal") ||
@@ -318,7 +318,7 @@ func explainShape(p *schema.Problem, s metav1.Status) {
 	if m := misshapen.FindStringSubmatch(s.Message); m != nil {
 		p.Field = m[1]
 		p.Message = "the field does not have the shape that its kind wants: " + clip(m[2])
-		p.Mend = "Compare it with kubectl explain."
+		p.Mend = "Compare it with kubectl explain: the value has another type than the field wants, or is there twice."
 		return
 	}
 	p.Message = "the object does not have the shape of its kind: " + clip(s.Message)
