@@ -147,8 +147,13 @@ func diffRevision(c *cobra.Command, repo *repository, against string) (bool, err
 		found = found || text != ""
 		fmt.Fprint(c.OutOrStdout(), text)
 	}
+	var foretold []*schema.Problem
 	for _, o := range now {
-		show(plan.Diff(before[o.Key()].Unstructured, o.Unstructured))
+		old := before[o.Key()].Unstructured
+		show(plan.Diff(old, o.Unstructured))
+		if old != nil {
+			foretold = append(foretold, plan.Foretell(o, old)...)
+		}
 		delete(before, o.Key())
 	}
 	for _, o := range then {
@@ -156,5 +161,6 @@ func diffRevision(c *cobra.Command, repo *repository, against string) (bool, err
 			show(plan.Diff(o.Unstructured, nil))
 		}
 	}
+	repo.warn(c, foretold)
 	return found, nil
 }

@@ -317,7 +317,7 @@ func explainShape(p *schema.Problem, s metav1.Status) {
 	}
 	if m := misshapen.FindStringSubmatch(s.Message); m != nil {
 		p.Field = m[1]
-		p.Message = "the field does not have the shape that its kind wants: " + clip(m[2])
+		p.Message = "the field does not have the shape of its kind: " + clip(m[2])
 		p.Mend = "Compare it with kubectl explain: the value has another type than the field wants, or is there twice."
 		return
 	}

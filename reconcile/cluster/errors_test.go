@@ -112,8 +112,13 @@ func TestAnImmutableFieldIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := outcomes["ConfigMap x"].Problem; p == nil || p.Rule != "R210" || p.Field != "data" {
-		t.Errorf("problem: %v", p)
+	key := outcomes["ConfigMap x"].Change.Key
+	if p := outcomes["ConfigMap x"].Problem; p == nil || p.Rule != "R210" || p.Field != "data.a" {
+		t.Errorf("the plan foretells: %v", p)
+	}
+	changed := w.intended[key].Object
+	if p := explain(s.tryApply(w.ctx, changed), subject{object: changed}); p == nil || p.Rule != "R210" || p.Field != "data" {
+		t.Errorf("of the server's answer: %v", p)
 	}
 }
 

@@ -53,7 +53,20 @@ func decideObject(in Intended, live *unstructured.Unstructured, input *Input) Ch
 	if live == nil {
 		return decideAbsent(c, in, input)
 	}
-	return decideSame(c, in, live, input, nil)
+	return foretold(decideSame(c, in, live, input, nil), live)
+}
+
+// foretold refuses an update that the API server would refuse, since it changes
+// what nobody can change.
+func foretold(c Change, live *unstructured.Unstructured) Change {
+	if c.Op != Update || c.Object == nil {
+		return c
+	}
+	if problems := Frozen(*c.Object, live); len(problems) > 0 {
+		p := problems[0]
+		return refuse(c, ReasonInvalid, p, "is refused: "+p.Field+": "+p.Message)
+	}
+	return c
 }
 
 func decideAbsent(c Change, in Intended, input *Input) Change {

@@ -64,7 +64,14 @@ func changeEffect(in Intended, live *unstructured.Unstructured, input *Input, wa
 		effect += " (a field is no longer set, or is set to what it already is)"
 	}
 	if len(waiting) > 0 {
-		effect += "; " + strings.Join(waiting, ", ") + " takes effect with the next run (a Job that exists cannot change it)"
+		var written []string
+		for _, field := range waiting {
+			if at := in.At(field); at.Line > 0 {
+				field += " (" + at.String() + ")"
+			}
+			written = append(written, field)
+		}
+		effect += "; " + strings.Join(written, ", ") + " takes effect with the next run (a Job that exists cannot change it)"
 	}
 	return effect
 }
