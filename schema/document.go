@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -65,8 +66,12 @@ func ReadDocuments(file string, data []byte, limits DocumentLimits) ([]Document,
 	if len(data) > limits.FileBytes {
 		return nil, FileTooLarge(file, int64(len(data)), limits)
 	}
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, &Problem{Rule: "R001", Origin: Origin{File: file, Line: 1, Column: 1},
+			Message: "the file is UTF-16, which kubectl does not read", Mend: "Save it as UTF-8."}
+	}
 	var documents []Document
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder := yaml.NewDecoder(bytes.NewReader(asSplit(data)))
 	for count := 0; ; count++ {
 		var root yaml.Node
 		err := decoder.Decode(&root)
@@ -89,6 +94,22 @@ func ReadDocuments(file string, data []byte, limits DocumentLimits) ([]Document,
 		}
 		documents = append(documents, document)
 	}
+}
+
+// innerMark is a byte order mark at the begin of a document that is not the
+// first, as files have it that were put together from others.
+var innerMark = regexp.MustCompile("(?m)^(---[ \t\r]*\n)\ufeff")
+
+// asSplit returns data as kubectl hands its documents to the YAML reader one by
+// one: the last line has an end, and a byte order mark is taken off each.
+func asSplit(data []byte) []byte {
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		data = append(data[:len(data):len(data)], '\n')
+	}
+	if bytes.LastIndex(data, []byte("\ufeff")) > 0 {
+		data = innerMark.ReplaceAll(data, []byte("$1"))
+	}
+	return data
 }
 
 func isEmptyScalar(n *yaml.Node) bool {

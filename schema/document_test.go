@@ -23,7 +23,7 @@ func asKubectl(text string) (any, error) {
 		// duplicate, which the specification does not.
 		read = yaml.YAMLToJSON
 	}
-	data, err := read([]byte(text))
+	data, err := read([]byte(text + "\n")) // kubectl splits files into lines, and ends each
 	if err != nil {
 		return nil, err
 	}

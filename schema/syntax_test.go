@@ -62,7 +62,7 @@ func TestBreaksOfSyntaxAreShownWhereTheyAre(t *testing.T) {
 		{"a byte order mark before the spot", "\ufeffa: b: c\n", "a:1:5: cannot read YAML: a second `: ` stands here, in a value without quotes", "Quote the value: \"b: c\"."},
 		{"lines that end as on Windows", "a: 1\r\n b: 2\r\n", "a:2:2: cannot read YAML: the line is indented below one that has its value already", "Indent it like the key above, or let nothing follow the colon there."},
 		{"lines that end as on old Macs", "a: 1\rb: c: d\r", "a:2:5: cannot read YAML: a second `: ` stands here, in a value without quotes", "Quote the value: \"c: d\"."},
-		{"UTF-16, which has no lines to look at", "\xff\xfea\x00:\x00 \x00b\x00:\x00 \x00c\x00\n\x00", "a:1:5: cannot read YAML: mapping values are not allowed in this context", "Correct the indentation or the quoting near this line."},
+		{"UTF-16, which has no lines to look at", "\xff\xfea\x00:\x00 \x00b\x00:\x00 \x00c\x00\n\x00", "a:1:1: the file is UTF-16, which kubectl does not read", "Save it as UTF-8."},
 		{"the second document", "a: 1\n---\nb: c: d\n", "a:3:5: cannot read YAML: a second `: ` stands here, in a value without quotes", "Quote the value: \"c: d\"."},
 		{"brackets without end", strings.Repeat("[", 20_000), "a:1:10001: values are nested too deep to be read", "Flatten the document."},
 		{"what only one of the readers refuses", "z: 1\n...\nx y\n- d\n", "a:2: cannot read YAML: did not find expected <document start>", "Correct the indentation or the quoting near this line."},
