@@ -82,3 +82,31 @@ func TestOriginsOfFieldsStandAboveTheirLines(t *testing.T) {
 		t.Errorf("without fields the text changes: %s", got)
 	}
 }
+
+func TestTraceAnswersForObjectsAndFiles(t *testing.T) {
+	objects := []Object{asWritten(t, "jobs/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  k: x\n")}
+	for _, test := range []struct{ what, name, field, want string }{
+		{"an object", "configmap/a", "", "ConfigMap a\n  written in jobs/a.yaml:1:1\n"},
+		{"an object, seen from a folder", "jobs/ConfigMap/a", "", "ConfigMap a\n  written in jobs/a.yaml:1:1\n"},
+		{"a field", "configmap/a", "data.k", "data.k: jobs/a.yaml:5:6\n"},
+		{"a field that is not there", "configmap/a", "data.z", "data.z: jobs/a.yaml:5:3\n"},
+		{"a file", "jobs/a.yaml", "", "ConfigMap a  source  jobs/a.yaml:1:1\n"},
+		{"a line", "jobs/a.yaml:5", "", "ConfigMap a  source  jobs/a.yaml:1:1\n  data.k\n"},
+		{"a line of nothing", "jobs/a.yaml:9", "", "no object comes of line 9 of jobs/a.yaml"},
+		{"what is no line", "jobs/a.yaml:x", "", `"x" is no number of a line`},
+		{"a name that is misspelt", "configmap/b", "", "neither an object nor a file that objects come of is named configmap/b (did you mean configmap/a?)"},
+		{"what nobody knows", "elsewhere.txt", "", "neither an object nor a file that objects come of is named elsewhere.txt: `rota render -o name --origin` lists them"},
+	} {
+		var got strings.Builder
+		trace, err := NewTrace(objects, test.name, test.field)
+		if err == nil {
+			err = trace.WriteText(&got)
+		}
+		if err != nil {
+			got.WriteString(err.Error())
+		}
+		if diff := cmp.Diff(test.want, got.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.what, diff)
+		}
+	}
+}
