@@ -21,4 +21,5 @@ var scheduleRules = []Rule{
 	{"R316", "Policy cannot be read", "The annotation rota.dev/policy holds the rules of the SchedulePolicies that select this CronJob. It was changed by hand, or is of a newer rota. Nothing fires until it can be read, for a rule might forbid it. Apply the repository again, or use a rota that knows the rule."},
 	{"R317", "Schedule has not succeeded in time", "The policy's expectWithin says how long after a slot, at most, a run has succeeded. None has since the slot named: it has not started, still runs, or failed. Look at the last run's log, and at why the slot did not run if there is none."},
 	{"R318", "Calendar runs out", "Calendars are carried out for a year from when the repository is rendered, which happens at every commit. This schedule's are known for less than a month more; after that no day is excluded. Make any commit, or restart rota."},
+	{"R350", "Too many fires to look at", "What is asked for would list more than a million fires. Ask for an earlier --until, or for fewer schedules by --name."},
 }

@@ -22,11 +22,12 @@ var layers = map[string]struct {
 }{
 	"schema":                            {nil, "the words that everybody speaks depend on nobody"},
 	"render":                            {[]string{"schema", "render/calendar", "render/expand", "render/overlay"}, "pure: a tree in, objects out"},
-	"render/calendar":                   {[]string{"schema"}, "pure: isolates the readers of iCalendar"},
+	"render/calendar":                   {[]string{"schema"}, "pure: isolates the reader and the writer of iCalendar"},
 	"render/child":                      {[]string{"schema", "render", "render/expand", "render/overlay"}, "carries render's jobs out in a process that can be killed; nothing pure may depend on it"},
 	"render/expand":                     {[]string{"schema"}, "pure: templates know nothing of trees and clusters"},
 	"render/overlay":                    {[]string{"schema"}, "isolates kustomize, with its global state and its network"},
 	"reconcile":                         {[]string{"schema", "render", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "the loops see edges only through interfaces; cmd wires them"},
+	"reconcile/forecast":                {[]string{"schema", "render/calendar", "reconcile/plan", "reconcile/schedule"}, "pure: says when schedules will fire"},
 	"reconcile/plan":                    {[]string{"schema", "reconcile/schedule"}, "pure: decides, so it must be testable without a cluster"},
 	"reconcile/schedule":                {[]string{"schema"}, "pure: decides, so it must be testable without a clock"},
 	"reconcile/status":                  {[]string{"schema", "reconcile/plan", "reconcile/schedule"}, "pure: summarizes what the decisions and edges report"},
@@ -50,12 +51,12 @@ var outside = []struct {
 	{"k8s.io/client-go/dynamic", []string{"reconcile/cluster"}, "one package talks to the cluster"},
 	{"k8s.io/client-go/kubernetes", []string{"reconcile/cluster", "cmd/rota"}, "one package writes to the cluster; the demo plays the user"},
 	{"go.yaml.in/yaml/v4", []string{"schema"}, "it explains what v3 refuses, and accepts nothing"},
-	{"github.com/arran4/golang-ical", []string{"render/calendar"}, "it can fetch calendars; only its parser is used"},
+	{"github.com/arran4/golang-ical", []string{"render/calendar"}, "it can fetch calendars; only its parser and its writer are used"},
 	{"github.com/nikolalohinski/gonja", []string{"render/expand"}, "Jinja stays behind the adapter"},
 }
 
 // pure packages decide; they must not be able to reach the world.
-var pure = []string{"schema", "render", "render/calendar", "render/expand", "render/overlay", "reconcile/plan", "reconcile/schedule", "reconcile/status"}
+var pure = []string{"schema", "render", "render/calendar", "render/expand", "render/overlay", "reconcile/forecast", "reconcile/plan", "reconcile/schedule", "reconcile/status"}
 
 // impure are the ways out that a pure package must not import itself.
 var impure = []string{"net", "net/http", "os/exec", "log", "log/slog", "k8s.io/client-go", "k8s.io/klog"}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rota.dev/rota/reconcile/forecast"
+	"rota.dev/rota/reconcile/schedule"
+)
+
+// next is what the flags of `rota next` say.
+type next struct {
+	from, until, zone, output, namespace string
+	names                                []string
+	count, busiest                       int
+	skipped                              bool
+}
+
+func newNext() *cobra.Command {
+	var repo repository
+	var n next
+	c := &cobra.Command{
+		Use:   "next [PATH]",
+		Short: "Say when the schedules of a repository fire next",
+		Long: `Say when the schedules of a repository fire next, under its SchedulePolicies:
+jitter, windows, calendars, pauses and what they do when clocks are changed.
+A run that is in the way, and a deadline that passes meanwhile, are not
+foreseen. Times are in the zone of each schedule, or in --tz.
+
+--busiest prints, instead of the fires, the minutes in which most runs start.
+
+Exit status: 0, or 3 if the repository is broken.`,
+		Example: `  rota next                             the next 20 fires
+  rota next --until 168h -o ics         a week, for a calendar program
+  rota next --name report --skipped     with the slots that a calendar leaves out
+  rota next --until 168h --busiest 5    where a week's runs pile up`,
+		RunE: func(c *cobra.Command, args []string) error {
+			repo.args(args)
+			write, ok := forecastWriters[n.output]
+			if !ok {
+				return exit(2, fmt.Errorf("unknown output %q: use table, json or ics", n.output))
+			}
+			coming, view, err := n.times(time.Now())
+			if err != nil {
+				return exit(2, err)
+			}
+			objects, warnings, err := repo.objects(c.Context())
+			repo.warn(c, warnings)
+			if err != nil {
+				return repo.broken(c, err)
+			}
+			all, err := forecast.OfRepository(objects, n.namespace)
+			if err != nil {
+				return exit(2, err)
+			}
+			if all, err = n.named(all); err != nil {
+				return exit(2, err)
+			}
+			fires, err := forecast.Coming(all, coming)
+			if err != nil {
+				return exit(2, err)
+			}
+			if n.busiest > 0 {
+				return forecast.WriteBusiest(c.OutOrStdout(), forecast.Busiest(fires, n.busiest), view)
+			}
+			for _, line := range forecast.Silent(all, coming.After) {
+				fmt.Fprintln(c.ErrOrStderr(), line)
+			}
+			return write(c.OutOrStdout(), fires, view)
+		},
+	}
+	repo.flags(c)
+	f := c.Flags()
+	f.StringVar(&n.from, "from", "", "begin at this time: RFC 3339, or 2026-12-01T08:00 or 2026-12-01 in --tz (default now)")
+	f.StringVar(&n.until, "until", "", "end at this time, or so long after --from, such as 24h")
+	f.IntVar(&n.count, "count", 0, "as many at most (default 20, or without bound with --until)")
+	f.StringVar(&n.zone, "tz", "", "show all times in this zone, such as Europe/Berlin, UTC or Local")
+	f.StringSliceVar(&n.names, "name", nil, "only CronJobs of this name, or namespace/name; can be repeated")
+	f.StringVarP(&n.namespace, "namespace", "n", "default", "namespace of CronJobs that name none, which jitter hangs on")
+	f.BoolVar(&n.skipped, "skipped", false, "show the slots that have no run as well, and why")
+	f.IntVar(&n.busiest, "busiest", 0, "print as many of the minutes in which most runs start (with --until, or of the next day)")
+	f.StringVarP(&n.output, "output", "o", "table", "table, json or ics")
+	return c
+}
+
+var forecastWriters = map[string]forecast.Writer{"table": forecast.WriteTable, "json": forecast.WriteJSON, "ics": forecast.WriteICS}
+
+const (
+	// nextFires is how many fires are shown where nobody says.
+	nextFires = 20
+	// busiestSpan is how far ahead busy minutes are looked for then.
+	busiestSpan = 24 * time.Hour
+)
+
+// times reads the flags that say which times, and how they are shown.
+func (n *next) times(now time.Time) (schedule.Coming, forecast.View, error) {
+	view, zone := forecast.View{Now: now}, time.Local
+	if n.zone != "" {
+		var err error
+		if zone, err = time.LoadLocation(n.zone); err != nil {
+			return schedule.Coming{}, view, fmt.Errorf("reading --tz: %w; name a zone of the IANA database, such as Europe/Berlin", err)
+		}
+		view.Zone = zone
+	}
+	c := schedule.Coming{After: now, Most: n.count, Skipped: n.skipped}
+	if n.from != "" {
+		from, err := moment(n.from, zone)
+		if err != nil {
+			return c, view, fmt.Errorf("reading --from: %w", err)
+		}
+		// A slot at --from itself is meant too.
+		c.After, view.Now = from.Add(-time.Nanosecond), from
+	}
+	if n.until == "" && n.busiest > 0 {
+		c.Until = c.After.Add(busiestSpan)
+	}
+	if n.until != "" {
+		if d, err := time.ParseDuration(n.until); err == nil {
+			c.Until = view.Now.Add(d)
+		} else if c.Until, err = moment(n.until, zone); err != nil {
+			return c, view, fmt.Errorf("reading --until: %w, or as a duration such as 24h", err)
+		}
+		if !c.Until.After(c.After) {
+			return c, view, fmt.Errorf("--until %s is not after %s", n.until, view.Now.Format(time.RFC3339))
+		}
+	}
+	switch {
+	case n.count < 0 || n.busiest < 0:
+		return c, view, fmt.Errorf("--count and --busiest must not be negative")
+	case n.count == 0 && c.Until.IsZero():
+		c.Most = nextFires
+	case n.count == 0:
+		c.Most = forecast.Unbounded
+	}
+	return c, view, nil
+}
+
+// moment reads a time as people write it.
+func moment(text string, zone *time.Location) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: write it as 2026-12-01T08:00:00+01:00, 2026-12-01T08:00 or 2026-12-01", text)
+}
+
+// named returns the schedules that --name asks for.
+func (n *next) named(all []forecast.Schedule) ([]forecast.Schedule, error) {
+	if len(n.names) == 0 {
+		return all, nil
+	}
+	var known []string
+	chosen := slices.DeleteFunc(slices.Clone(all), func(s forecast.Schedule) bool {
+		known = append(known, s.Name)
+		return !slices.Contains(n.names, s.Name) && !slices.Contains(n.names, s.Namespace+"/"+s.Name)
+	})
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no CronJob is named %s; there are: %s", strings.Join(n.names, " or "), strings.Join(known, ", "))
+	}
+	return chosen, nil
+}

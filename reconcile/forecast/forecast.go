@@ -1,0 +1,161 @@
+// Package forecast says what many schedules will do: which of them fire when,
+// and in which minutes they pile up. It is pure; the time is an argument.
+package forecast
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"rota.dev/rota/reconcile/plan"
+	"rota.dev/rota/reconcile/schedule"
+	"rota.dev/rota/schema"
+)
+
+// mostFires bounds what one forecast looks at: two years of a schedule that
+// fires every minute.
+const mostFires = 1_000_000
+
+// Unbounded as schedule.Coming.Most asks for all fires until a time.
+const Unbounded = mostFires + 1
+
+// Schedule is a CronJob whose times are asked for.
+type Schedule struct {
+	schedule.Spec
+	// Anchor is where @every counts from; zero if it has not begun yet.
+	Anchor time.Time
+	// Origin is where it is written; zero for one of a cluster.
+	Origin schema.Origin
+}
+
+// OfRepository returns the CronJobs among objects as rota's own scheduler
+// would run them, in order. Those that name no namespace are in the one given:
+// a schedule's jitter hangs on it.
+func OfRepository(objects []schema.Object, namespace string) ([]Schedule, error) {
+	cronJobs := slices.DeleteFunc(slices.Clone(objects), func(o schema.Object) bool { return !o.Key().IsCronJob() })
+	intended, err := plan.Intend(cronJobs, plan.Options{EmbeddedScheduler: true})
+	if err != nil {
+		return nil, err
+	}
+	var all []Schedule
+	for _, in := range intended {
+		var cj batchv1.CronJob
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(in.Object.Object, &cj); err != nil {
+			return nil, fmt.Errorf("reading %s of %s: %w", in.Key(), in.Origin, err)
+		}
+		cj.Namespace = cmp.Or(cj.Namespace, namespace)
+		spec, err := schedule.SpecOf(&cj)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Schedule{Spec: spec, Origin: in.Origin})
+	}
+	return all, nil
+}
+
+// Fire is a slot of one of the schedules.
+type Fire struct {
+	schedule.Fire
+	Schedule *Schedule
+}
+
+// At is when the run starts, or, if none does, the slot.
+func (f Fire) At() time.Time {
+	if f.Due.IsZero() {
+		return f.Slot
+	}
+	return f.Due
+}
+
+// Coming returns the slots of all schedules that c asks for, in order of time
+// and then of name; c.Most bounds them together. The error says that they are
+// too many to look at.
+func Coming(all []Schedule, c schedule.Coming) ([]Fire, error) {
+	var fires []Fire
+	for i := range all {
+		c := c
+		c.Anchor = all[i].Anchor
+		c.Most = min(c.Most, Unbounded)
+		for _, f := range all[i].Coming(c) {
+			fires = append(fires, Fire{f, &all[i]})
+		}
+		if len(fires) > 2*c.Most+1000 {
+			// What is beyond the most so far can only be pushed further back.
+			slices.SortFunc(fires, inTime)
+			fires = fires[:c.Most]
+		}
+		if len(fires) > mostFires {
+			return nil, &schema.Problem{Rule: "R350", Message: fmt.Sprintf("the schedules fire more than %d times until %s", mostFires, c.Until.Format(time.RFC3339)),
+				Mend: "Ask for an earlier --until, or for fewer schedules by --name."}
+		}
+	}
+	slices.SortFunc(fires, inTime)
+	return fires[:min(len(fires), c.Most)], nil
+}
+
+func inTime(a, b Fire) int {
+	return cmp.Or(a.At().Compare(b.At()), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name), a.Slot.Compare(b.Slot))
+}
+
+// Minute is a minute in which runs start.
+type Minute struct {
+	At time.Time
+	// Runs is how many start, and CronJobs whose they are, each once, by name.
+	Runs     int
+	CronJobs []string
+}
+
+// Busiest returns the minutes in which most runs start, at most n, the busiest
+// first and of equal ones the earliest. Minutes with a single run are none.
+func Busiest(fires []Fire, n int) []Minute {
+	by := map[int64]*Minute{}
+	for _, f := range fires {
+		if f.Due.IsZero() {
+			continue
+		}
+		at := f.Due.Truncate(time.Minute)
+		m := by[at.Unix()]
+		if m == nil {
+			m = &Minute{At: at.UTC()}
+			by[at.Unix()] = m
+		}
+		m.Runs++
+		m.CronJobs = append(m.CronJobs, f.Namespace+"/"+f.Name)
+	}
+	var all []Minute
+	for _, m := range by {
+		if m.Runs < 2 {
+			continue
+		}
+		slices.Sort(m.CronJobs)
+		m.CronJobs = slices.Compact(m.CronJobs)
+		all = append(all, *m)
+	}
+	slices.SortFunc(all, func(a, b Minute) int { return cmp.Or(b.Runs-a.Runs, a.At.Compare(b.At)) })
+	return all[:min(len(all), n)]
+}
+
+// Silent returns one line for each schedule that fires no more as things are,
+// and says why.
+func Silent(all []Schedule, after time.Time) []string {
+	var lines []string
+	for _, s := range all {
+		name := s.Namespace + "/" + s.Name
+		switch {
+		case s.Err != nil:
+			lines = append(lines, fmt.Sprintf("%s never fires: %v", name, s.Err))
+		case s.Suspended:
+			lines = append(lines, name+" is suspended")
+		case s.Pause != nil && s.Pause.Until.IsZero():
+			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s is paused, without an end: %s", name, s.Pause.Reason)))
+		case len(s.Coming(schedule.Coming{After: after, Anchor: s.Anchor, Most: 1})) == 0:
+			lines = append(lines, name+" fires no more: "+strings.Join(append([]string{s.Schedule}, s.Rules.Rules()...), ", "))
+		}
+	}
+	return lines
+}
