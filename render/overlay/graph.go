@@ -73,6 +73,7 @@ type kustomization struct {
 // the folders, the first one at the end again.
 type Cycle []string
 
+// Error implements error: the folders in order.
 func (c Cycle) Error() string { return strings.Join(c, " → ") }
 
 // FileIn returns the path of the kustomization file of a folder, "" if it has
