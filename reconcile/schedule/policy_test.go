@@ -100,6 +100,12 @@ func TestDecideUnderAPolicy(t *testing.T) {
 		"queue: the one that waits misses its deadline, the next one waits": {
 			row:   row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "active", deadline: 4000, now: "11:30"},
 			rules: schema.Policy{Overlap: schema.OverlapQueue}, change: blockedSince("10:00"), want: "Skip 1 DeadlineMissed, HoldBack Blocked", wake: "12:00"},
+		"queue: the one that waits is closed by a new rule": {
+			row:   row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "done", now: "12:30"},
+			rules: schema.Policy{Overlap: schema.OverlapQueue, Exclude: christmas}, change: blockedSince("10:00"), want: "Forget run, HoldBack Excluded", wake: "13:00"},
+		"queue: the one that waits is not due any more, for the clock was set back": {
+			row:   row{cron: hourly, policy: F, created: "08:59", last: "09:00", job: "done", now: "11:30"},
+			rules: schema.Policy{Overlap: schema.OverlapQueue}, change: blockedSince("12:00"), want: "Forget run, Skip 1 Superseded, Start 05-19 11:00", wake: "12:00"},
 		"expected within: in time": {
 			row:   row{cron: hourly, created: "08:59", last: "10:00", now: "10:20"},
 			rules: schema.Policy{ExpectWithin: minutes(30)}, change: succeeded("09:10"), want: "", wake: "10:30"},

@@ -204,10 +204,12 @@ func (d *decider) pick(times Times, base, last time.Time) time.Time {
 	return slot
 }
 
-// waiting returns the slot that waits for its turn under Queue, or zero.
+// waiting returns the slot that waits for its turn under Queue, or zero. It
+// waits no more if the clock was set back before it, or the policy closes it.
 func (d *decider) waiting(base time.Time) time.Time {
 	hold := d.state.Cursor.Hold
-	if d.spec.Rules.Overlap == schema.OverlapQueue && hold != nil && hold.Reason == Blocked && hold.Since.After(base) {
+	if d.spec.Rules.Overlap == schema.OverlapQueue && hold != nil && hold.Reason == Blocked && hold.Since.After(base) &&
+		!d.times.Due(hold.Since).After(d.now) && d.times.At(hold.Since) == nil {
 		return hold.Since
 	}
 	return time.Time{}
