@@ -70,12 +70,13 @@ type RunEvents interface {
 
 // SchedulerOptions configures a Scheduler.
 type SchedulerOptions struct {
-	// Reader, Writer, Keeper and Events are the cluster; cluster.Runs is all
-	// four.
+	// Reader, Writer, Keeper, Events and Groups are the cluster; cluster.Runs
+	// is all five.
 	Reader RunReader
 	Writer RunWriter
 	Keeper RunKeeper
 	Events RunEvents
+	Groups RunGroups
 	// Sync is the name that runs are labelled with.
 	Sync string
 	// Log takes what is worth an operator's reading.
@@ -95,9 +96,10 @@ type SchedulerOptions struct {
 //
 // # Exactly once
 //
-// A run takes three writes, in this order:
+// A run takes three writes, four in a concurrency group, in this order:
 //
 //	prepare  POST the Job: suspended, marked rota.dev/prepared, named after the slot
+//	reserve  PUT the group's object with a place for the Job, if it is of a concurrency group
 //	commit   PUT the CronJob's status and cursor, on the resourceVersion decided on
 //	release  JSON patch of the Job that tests uid and mark, and takes the mark off
 //
@@ -124,6 +126,26 @@ type SchedulerOptions struct {
 //	two leaders                            both prepare the same Job by name  one commit wins, both may release, once
 //	prepare lands after the slot was       a prepared Job before the cursor   sweep
 //	  resolved otherwise
+//	crash between prepare and reserve      as between prepare and commit
+//	reserve refused (409), or its answer   another's places, or our own       read live; a place of our uid is ours, else claimed again
+//	  lost
+//	crash between reserve and commit       a place, and a prepared Job after  the next Decide commits the same Job; if the slot is skipped
+//	                                       the cursor                         instead, the Job is swept, and its place with it. A schedule
+//	                                                                          that is held back, or waits with a later slot, skips it for that
+//	commit refused after reserve           the same                           as for commit, or the same
+//	crash between commit and release of a  a place, and a committed Job       released; while the schedule is held back it is withdrawn, so
+//	  run with a place                                                        that others need not wait for the end of a pause
+//	the group's object is deleted          no places                          those of Jobs that go on are taken from their labels, live;
+//	                                                                          a prepared Job takes a new one before it is released
+//	crash after a run failed               the run in active                  any leader: Decide forgets it, and the retry is on record in
+//	                                                                          the same PUT
+//	crash between prepare and commit of a  a prepared Job of the pending      the next Decide starts the retry with the same Job; once the
+//	  retry                                retry                              record is past that retry: sweep
+//
+// A place counts as long as its Job exists unfinished, and is never given back
+// by a write; both ends of a Job are for good. So every Job that is committed
+// to has a place from before its commit to its end, and as every claim counts
+// the places of the object that it writes, there are never more than the limit.
 //
 // Sweep is safe on an old view: the cursor only grows, and a commit needs a
 // slot after it, so a Job that is once past and not in active stays so.
@@ -131,6 +153,7 @@ type Scheduler struct {
 	SchedulerOptions
 	queue  *scheduleQueue
 	memory *runMemory
+	groups *groupMemory
 
 	mu      sync.Mutex
 	reports map[types.NamespacedName]ScheduleReport
@@ -146,6 +169,9 @@ type ScheduleReport struct {
 	// Err is why the last decision could not be carried out; nil if it was.
 	Err      error
 	failures int
+	// waits is set while it waits for a place in its group.
+	group string
+	waits *schedule.Waiter
 }
 
 // NewScheduler returns a Scheduler that does nothing until Run is called.
@@ -168,7 +194,7 @@ func NewScheduler(o SchedulerOptions) *Scheduler {
 func (s *Scheduler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.queue, s.memory = newScheduleQueue(), newRunMemory()
+	s.queue, s.memory, s.groups = newScheduleQueue(), newRunMemory(), newGroupMemory()
 	s.mu.Lock()
 	clear(s.reports)
 	s.mu.Unlock()
@@ -217,6 +243,7 @@ func (s *Scheduler) work(ctx context.Context) {
 // schedule brings one CronJob up to date and returns when to look again.
 func (s *Scheduler) schedule(ctx context.Context, name types.NamespacedName) (wake time.Time) {
 	var r ScheduleReport
+	defer func() { s.queueFor(name, r.group, r.waits) }()
 	err := func() (err error) {
 		// One schedule that breaks the program must not stop the others.
 		defer func() {
@@ -239,6 +266,7 @@ func (s *Scheduler) schedule(ctx context.Context, name types.NamespacedName) (wa
 	}
 	r.Name, r.Err = name, err
 	if err != nil {
+		r.waits = nil // who cannot start now must not keep the turn of others
 		r.failures = before.failures + 1
 		retry := s.Now().Add(backoff(r.failures))
 		// A slot that comes before the retry is a try of its own, but not at
@@ -279,14 +307,28 @@ func (s *Scheduler) converge(ctx context.Context, name types.NamespacedName) (Sc
 		if err != nil {
 			return r, err
 		}
+		unknown := s.intoView(ctx, name, &view, spec)
 		d := schedule.Decide(spec, schedule.StateOf(view), s.Now())
+		if p := schema.Problems(unknown); len(p) > 0 {
+			d.Problems = append(d.Problems, p...)
+		}
 		s.tell(view.CronJob, d.Problems)
 		r.Wake, r.Problems = d.Wake, d.Problems
+		r.group, r.waits = "", d.Waits
+		if rule := spec.Rules.ConcurrencyGroup; rule != nil {
+			r.group = rule.Name
+			s.groups.of(rule.Name).wait(name.String(), d.Waits)
+		}
 		if len(d.Actions) == 0 {
 			r.Wake = sooner(r.Wake, s.memory.expiry(name))
-			return r, nil
+			if d.Waits != nil {
+				for _, p := range view.Places {
+					r.Wake = sooner(r.Wake, s.memory.expiry(p.Name()))
+				}
+			}
+			return r, unknown
 		}
-		run := protocol{Scheduler: s, name: name, view: view}
+		run := protocol{Scheduler: s, name: name, view: view, spec: spec}
 		settled, err := run.carryOut(ctx, d.Actions)
 		if err != nil {
 			return r, err
@@ -331,6 +373,8 @@ func eventReason(rule string) string {
 		return "UnexpectedJob"
 	case "R312":
 		return "FailedCreate"
+	case "R332":
+		return "RetriesExhausted"
 	}
 	return "ScheduleProblem"
 }

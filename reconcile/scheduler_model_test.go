@@ -35,6 +35,7 @@ type model struct {
 
 	version  int
 	cronJobs map[types.NamespacedName]*batchv1.CronJob
+	groups   map[string]schedule.Group
 	jobs     map[types.NamespacedName]*batchv1.Job
 	clients  []*modelClient
 
@@ -47,8 +48,12 @@ type model struct {
 	running  map[types.UID]string
 	overlaps []string
 	resolved map[string]map[int64][]schedule.Outcome
-	events   []string
-	created  map[string]int
+	retried  map[string][]schedule.Resolution
+	// fate says which Jobs fail; most has the most Jobs of a group at a time.
+	fate    func(job string) bool
+	most    map[string]int
+	events  []string
+	created map[string]int
 }
 
 func newModel(t testing.TB) *model {
@@ -56,6 +61,7 @@ func newModel(t testing.TB) *model {
 		t:        t,
 		version:  100,
 		cronJobs: map[types.NamespacedName]*batchv1.CronJob{},
+		groups:   map[string]schedule.Group{},
 		jobs:     map[types.NamespacedName]*batchv1.Job{},
 		duration: 20 * time.Second,
 		pods:     map[types.UID]string{},
@@ -63,6 +69,9 @@ func newModel(t testing.TB) *model {
 		running:  map[types.UID]string{},
 		resolved: map[string]map[int64][]schedule.Outcome{},
 		created:  map[string]int{},
+		retried:  map[string][]schedule.Resolution{},
+		fate:     func(string) bool { return false },
+		most:     map[string]int{},
 	}
 }
 
@@ -159,6 +168,7 @@ func (m *model) begin(job *batchv1.Job) {
 	m.running[job.UID] = job.Name
 	m.pods[job.UID] = name
 	m.begun[job.Name] = append(m.begun[job.Name], time.Now())
+	m.crowd(job.Labels[schema.LabelGroup])
 	uid, k := job.UID, key(job)
 	time.AfterFunc(m.duration, func() {
 		m.mu.Lock()
@@ -168,12 +178,29 @@ func (m *model) begin(job *batchv1.Job) {
 			now = now.DeepCopy()
 			end := metav1.Time{Time: time.Now()}
 			now.Status.CompletionTime = &end
-			now.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: end}}
+			how := batchv1.JobComplete
+			if m.fate(job.Name) {
+				how, now.Status.CompletionTime = batchv1.JobFailed, nil
+			}
+			now.Status.Conditions = []batchv1.JobCondition{{Type: how, Status: corev1.ConditionTrue, LastTransitionTime: end}}
 			now.ResourceVersion = m.next()
 			m.jobs[k] = now
 			m.notifyJob(now)
 		}
 	})
+}
+
+// crowd notes how many Jobs of a group exist released and unfinished.
+func (m *model) crowd(group string) {
+	n := 0
+	for _, job := range m.jobs {
+		if _, prepared := job.Annotations[schema.AnnotationPrepared]; !prepared && job.Labels[schema.LabelGroup] == group && !schedule.Finished(job) {
+			n++
+		}
+	}
+	if group != "" {
+		m.most[group] = max(m.most[group], n)
+	}
 }
 
 func (m *model) notifyJob(job *batchv1.Job) {
@@ -227,6 +254,10 @@ func (m *model) journal(before, after *batchv1.CronJob) {
 		return
 	}
 	for _, r := range fresh {
+		if r.Retry > 0 {
+			m.retried[after.Name] = append(m.retried[after.Name], r)
+			continue // resolves no slot
+		}
 		slots := []time.Time{r.Slot}
 		if r.Count > 1 {
 			slots = append(slots, cron.From(r.Slot).Upcoming(r.Slot, r.Count-1)...)
@@ -503,6 +534,52 @@ func (c *modelClient) Claim(ctx context.Context, cj *batchv1.CronJob, job *batch
 	})
 }
 
+func (c *modelClient) Group(ctx context.Context, name string) (schedule.Group, error) {
+	return call(ctx, c, "get group", func() (schedule.Group, error) { return c.m.groups[name], nil })
+}
+
+func (c *modelClient) PutGroup(ctx context.Context, name string, g schedule.Group) (schedule.Group, error) {
+	return call(ctx, c, "reserve", func() (schedule.Group, error) {
+		if c.m.groups[name].Version != g.Version {
+			return schedule.Group{}, apierrors.NewConflict(runtimeschema.GroupResource{Resource: "configmaps"}, name, errors.New("changed"))
+		}
+		stored, err := schedule.ParseGroup(g.String())
+		if err != nil {
+			return schedule.Group{}, err
+		}
+		stored.Version = c.m.next()
+		c.m.groups[name] = stored
+		return stored, nil
+	})
+}
+
+func (c *modelClient) Grouped(ctx context.Context, name string) ([]*batchv1.Job, error) {
+	return call(ctx, c, "grouped", func() ([]*batchv1.Job, error) {
+		var jobs []*batchv1.Job
+		for _, job := range c.m.jobs {
+			if job.Labels[schema.LabelGroup] == name {
+				jobs = append(jobs, job)
+			}
+		}
+		return jobs, nil
+	})
+}
+
+func (c *modelClient) Members(name string) []*batchv1.CronJob {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var members []*batchv1.CronJob
+	for _, view := range c.cached {
+		if view.CronJob == nil {
+			continue
+		}
+		if spec, err := schedule.SpecOf(view.CronJob); err == nil && spec.Rules.ConcurrencyGroup != nil && spec.Rules.ConcurrencyGroup.Name == name {
+			members = append(members, view.CronJob)
+		}
+	}
+	return members
+}
+
 func (c *modelClient) Event(cj *batchv1.CronJob, warning bool, reason, message string) {
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()
@@ -516,7 +593,7 @@ func (c *modelClient) scheduler(t testing.TB) *Scheduler {
 		out = t.Output()
 	}
 	return NewScheduler(SchedulerOptions{
-		Reader: c, Writer: c, Keeper: c, Events: c, Sync: "s", Workers: 3,
+		Reader: c, Writer: c, Keeper: c, Events: c, Groups: c, Sync: "s", Workers: 3,
 		Log: slog.New(slog.NewTextHandler(out, nil)),
 	})
 }
@@ -558,6 +635,11 @@ func (m *model) check(name, cron string, since time.Time, skipped map[schedule.O
 			m.t.Errorf("slot %s of %s has the outcomes %v", slot, name, outcomes)
 		}
 		begun := m.begun[job]
+		if waits := m.jobs[types.NamespacedName{Namespace: "batch", Name: job}]; waits != nil && waits.Labels[schema.LabelGroup] != "" && last == schedule.Ran && len(begun) == 0 {
+			if _, prepared := waits.Annotations[schema.AnnotationPrepared]; prepared {
+				continue // its turn came a moment ago
+			}
+		}
 		if want := map[schedule.Outcome]int{schedule.Ran: 1}[last]; len(begun) != want {
 			m.t.Errorf("slot %s of %s: %s, and it began %d times", slot, name, last, len(begun))
 		}

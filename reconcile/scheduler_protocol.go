@@ -23,6 +23,7 @@ type protocol struct {
 	*Scheduler
 	name types.NamespacedName
 	view schedule.View
+	spec schedule.Spec
 	told []func()
 }
 
@@ -137,8 +138,11 @@ func (p *protocol) beforeRecord(ctx context.Context, actions []schedule.Action) 
 				return nil, nil, err
 			}
 			if stranger {
-				out = append(out, schedule.Skip{First: a.Slot, Last: a.Slot, Count: 1, Reason: schedule.NameTaken, By: a.Name}, schedule.Resume{})
+				out = append(out, taken(a), schedule.Resume{})
 				continue
+			}
+			if ok, err := p.claim(ctx, job); err != nil || !ok {
+				return nil, nil, err
 			}
 			started[a.Name] = job
 		}
@@ -147,11 +151,23 @@ func (p *protocol) beforeRecord(ctx context.Context, actions []schedule.Action) 
 	return out, started, nil
 }
 
+// taken is what becomes of a start whose name a stranger's Job has.
+func taken(a schedule.Start) schedule.Action {
+	if a.Retry > 0 {
+		return schedule.DropRetry{Slot: a.Slot, Number: a.Retry, Reason: schedule.NameTaken, By: a.Name}
+	}
+	return schedule.Skip{First: a.Slot, Last: a.Slot, Count: 1, Reason: schedule.NameTaken, By: a.Name}
+}
+
 // prepare creates the Job of a start, or finds the one that an earlier try
 // created. stranger means that the name belongs to something else.
 func (p *protocol) prepare(ctx context.Context, a schedule.Start) (job *batchv1.Job, stranger bool, err error) {
 	cj := p.view.CronJob
-	job, err = p.Writer.Prepare(ctx, schedule.NewRun(cj, p.Sync, a.Slot))
+	wanted := schedule.NewRun(cj, p.Sync, a.Slot)
+	if a.Retry > 0 {
+		wanted = schedule.NewRetry(cj, p.Sync, a.Slot, a.Retry)
+	}
+	job, err = p.Writer.Prepare(ctx, wanted)
 	if err == nil {
 		p.learn(job)
 		p.told = append(p.told, func() {
@@ -299,6 +315,11 @@ func (p *protocol) afterRecord(ctx context.Context, actions []schedule.Action) (
 			did, err = p.delete(ctx, a.Run, schedule.DeleteUnreleased)
 		case schedule.DeleteHistory:
 			did, err = p.delete(ctx, a.Run, schedule.DeleteFinished)
+		case schedule.Reserve:
+			if job := p.find(a.Run.UID); job != nil {
+				_, err = p.claim(ctx, job)
+				did = err == nil
+			}
 		case schedule.Release:
 			if did, err = p.release(ctx, a); !did && err == nil {
 				wait = podsPoll
@@ -373,6 +394,9 @@ func (p *protocol) announce(actions []schedule.Action) {
 			} else {
 				p.Events.Event(cj, false, "MissingJob", "Active job went missing: "+a.Ref.Name)
 			}
+			if a.Retry != nil && a.Retry.Outcome == "" {
+				p.Events.Event(cj, false, "RetryScheduled", fmt.Sprintf("Job %s failed; retry %d starts at %s", a.Ref.Name, a.Retry.Number, a.Retry.Due.Format(time.RFC1123Z)))
+			}
 		case schedule.Skip:
 			if a.Reason == schedule.DeadlineMissed {
 				p.Events.Event(cj, true, "MissSchedule", fmt.Sprintf("Missed scheduled time to start %d job(s), the last: %s",
@@ -382,7 +406,12 @@ func (p *protocol) announce(actions []schedule.Action) {
 			if a.Reason == schedule.DeadlineMissed {
 				p.Events.Event(cj, true, "MissSchedule", "Missed scheduled time to start a job: "+a.Run.Slot.Format(time.RFC1123Z))
 			}
+		case schedule.DropRetry:
+			p.Events.Event(cj, true, "RetryDropped", fmt.Sprintf("Retry %d of the slot %s does not start: %s", a.Number, a.Slot.Format(time.RFC1123Z), a.Reason))
 		case schedule.HoldBack:
+			if a.Hold.Reason == schedule.GroupFull {
+				p.Events.Event(cj, false, "ConcurrencyGroupFull", "Not starting job because its concurrency group has no place: "+a.Hold.By)
+			}
 			if a.Hold.Reason == schedule.Blocked {
 				p.Events.Event(cj, false, "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid: "+a.Hold.By)
 			}

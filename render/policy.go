@@ -60,6 +60,7 @@ func (r *renderer) applyPolicies() {
 	if len(r.policies) == 0 {
 		return
 	}
+	r.groupLimits()
 	selected := make([]bool, len(r.policies))
 	days := r.calendarDays()
 	for i, o := range r.objects {
@@ -187,6 +188,13 @@ func (m *merger) add(p policy) {
 	if spec.ExpectWithin.Duration > 0 && m.claim(p, "spec.expectWithin") {
 		m.rules.ExpectWithin = spec.ExpectWithin
 	}
+	if spec.ConcurrencyGroup != nil && m.claim(p, "spec.concurrencyGroup") {
+		m.rules.ConcurrencyGroup = spec.ConcurrencyGroup
+	}
+	if spec.Retries != nil && m.claim(p, "spec.retries") {
+		m.rules.Retries = *spec.Retries
+		m.retries(p)
+	}
 }
 
 // claim reports whether p is the first to say a field.
@@ -242,5 +250,39 @@ func (m *merger) overlap(p policy) {
 		m.fail(&schema.Problem{Rule: "R023", Origin: p.At("spec.overlap"), Field: "spec.overlap", Object: &key,
 			Message: fmt.Sprintf("the policy %s queues runs, and the CronJob replaces them (%s)", p.Metadata.Name, m.object.At("spec.concurrencyPolicy")),
 			Mend:    "Set concurrencyPolicy to Forbid, or remove overlap."})
+	}
+}
+
+// retries refuses a CronJob whose name leaves no room for those of its retries.
+func (m *merger) retries(p policy) {
+	if n := len(m.object.GetName()); n > schema.MostNameWithRetries {
+		key := m.object.Key()
+		m.fail(&schema.Problem{Rule: "R331", Origin: p.At("spec.retries"), Field: "spec.retries", Object: &key,
+			Message: fmt.Sprintf("the name of the CronJob (%s) has %d letters; with retries it has at most %d", m.object.At("metadata.name"), n, schema.MostNameWithRetries),
+			Mend:    "Shorten the name, or let the policy not select it."})
+	}
+}
+
+// groupLimits refuses two limits of one group: each run goes by the limit that
+// its own schedule has, so that the larger one would hold.
+func (r *renderer) groupLimits() {
+	first := map[string]policy{}
+	for _, p := range r.policies {
+		g := p.Spec.ConcurrencyGroup
+		if g == nil {
+			continue
+		}
+		other, known := first[g.Name]
+		if !known {
+			first[g.Name] = p
+			continue
+		}
+		if said := other.Spec.ConcurrencyGroup.Limit; said != g.Limit {
+			const field = "spec.concurrencyGroup.limit"
+			r.fail(&schema.Problem{Rule: "R330", Origin: p.At(field), Field: field,
+				Message: fmt.Sprintf("the policy %s gives the group %s the limit %d, and the policy %s the limit %d, at %s",
+					p.Metadata.Name, g.Name, g.Limit, other.Metadata.Name, said, other.At(field)),
+				Mend: "Give both the same limit, or the groups two names."})
+		}
 	}
 }

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write generated files and golden output
 func comments(t *testing.T) map[string]map[string]string {
 	fset := token.NewFileSet()
 	var files []*ast.File
-	for _, name := range []string{"expansion.go", "limits.go", "policy.go", "schedulepolicy.go", "sync.go"} {
+	for _, name := range []string{"expansion.go", "limits.go", "policy.go", "policy_runs.go", "schedulepolicy.go", "sync.go"} {
 		f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
@@ -84,6 +84,9 @@ var constraints = map[string]keywords{
 	"CatchUp":                    {"dependencies": keywords{"limit": keywords{"required": []string{"policy"}, "properties": keywords{"policy": keywords{"const": CatchUpAll}}}}},
 	"CatchUp.Policy":             {"enum": []string{CatchUpLatest, CatchUpAll, CatchUpNone}},
 	"CatchUp.Limit":              {"minimum": 1, "maximum": mostCatchUp},
+	"ConcurrencyGroup.Name":      label,
+	"ConcurrencyGroup.Limit":     {"minimum": 1, "maximum": mostInGroup},
+	"Retries.Limit":              {"minimum": 1, "maximum": mostRetries},
 	"DaylightSaving.Gap":         {"enum": []string{GapSkip, GapShift}},
 	"DaylightSaving.Repeat":      {"enum": []string{RepeatBoth, RepeatFirst, RepeatLast}},
 	"Sync.Metadata":              {"required": []string{"name"}, "properties": keywords{"name": keywords{"pattern": label["pattern"], "maxLength": 40}}},
@@ -113,8 +116,7 @@ var constraints = map[string]keywords{
 // refused are fields that the decoder knows only to refuse them: an editor
 // must not offer them.
 var refused = map[string]string{
-	"ExpansionSpec.Admission":             "not carried out by this version",
-	"SchedulePolicySpec.ConcurrencyGroup": "not carried out by this version",
+	"ExpansionSpec.Admission": "not carried out by this version",
 }
 
 func without(field string) keywords {

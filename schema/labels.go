@@ -34,6 +34,12 @@ const (
 	// AnnotationPause is the emergency brake: `until=… reason=…`.
 	AnnotationPause = "rota.dev/pause"
 
+	// AnnotationRetry is on a Job that retries a run which failed: which retry
+	// of the slot it is, from 1.
+	AnnotationRetry = "rota.dev/retry"
+
+	// LabelGroup names the concurrency group that a run was prepared for.
+	LabelGroup = "rota.dev/group"
 	// LabelSchedule is on every run of a schedule: the CronJob's name.
 	LabelSchedule = "rota.dev/schedule"
 	// LabelSync names the Sync that owns a run, a ledger or a parent.

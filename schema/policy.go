@@ -36,6 +36,10 @@ type Policy struct {
 	CalendarUntil string `json:"calendarUntil,omitempty"`
 	// ExpectWithin is how long after a slot, at most, a run has succeeded.
 	ExpectWithin Duration `json:"expectWithin,omitzero"`
+	// ConcurrencyGroup is the group that the runs count in; nil if in none.
+	ConcurrencyGroup *ConcurrencyGroup `json:"concurrencyGroup,omitempty"`
+	// Retries says how often a run that failed is tried again.
+	Retries Retries `json:"retries,omitzero"`
 }
 
 // OverlapQueue lets the oldest slot that came due during a run wait for its
@@ -238,6 +242,10 @@ func (p Policy) Rules() []string {
 		say(true, "paused %s", until)
 	}
 	say(p.ExpectWithin.Duration > 0, "expected within %s", p.ExpectWithin)
+	if g := p.ConcurrencyGroup; g != nil {
+		say(true, "at most %d at a time of the group %s", g.Limit, g.Name)
+	}
+	say(p.Retries.Limit > 0, "%s", p.Retries)
 	return rules
 }
 
@@ -257,6 +265,14 @@ func (p Policy) check() error {
 		if err != nil {
 			return err
 		}
+	}
+	if g := p.ConcurrencyGroup; g != nil {
+		if err := g.check(); err != nil {
+			return fmt.Errorf("concurrencyGroup: %w", err)
+		}
+	}
+	if err := p.Retries.check(); err != nil {
+		return fmt.Errorf("retries: %w", err)
 	}
 	switch {
 	case p.Jitter.Duration < 0 || p.ExpectWithin.Duration < 0:

@@ -55,9 +55,10 @@ type SchedulePolicySpec struct {
 	// ExpectWithin is how long after a slot, at most, a run has succeeded; a
 	// schedule that is later is reported.
 	ExpectWithin Duration `json:"expectWithin,omitempty"`
-	// ConcurrencyGroup bounds the runs of several schedules together. This
-	// version of rota refuses it.
+	// ConcurrencyGroup bounds the runs of several schedules together.
 	ConcurrencyGroup *ConcurrencyGroup `json:"concurrencyGroup,omitempty"`
+	// Retries says how often a run that failed is tried again.
+	Retries *Retries `json:"retries,omitempty"`
 }
 
 // PolicySelector selects CronJobs by name or by label: those with one of the
@@ -96,14 +97,6 @@ type PolicyCalendar struct {
 	// (2026-12-24/2027-01-02), and .ics files of the repository, relative to
 	// the folder of this one.
 	Exclude []string `json:"exclude,omitempty"`
-}
-
-// ConcurrencyGroup bounds the runs of several schedules together.
-type ConcurrencyGroup struct {
-	// Name is the group's.
-	Name string `json:"name"`
-	// Limit is how many runs of the group there are at a time.
-	Limit int64 `json:"limit"`
 }
 
 // Moment is a date such as 2026-12-01, or a time such as 2026-12-01T08:00:00Z.
@@ -182,10 +175,9 @@ func (p *SchedulePolicy) check(s *strict) {
 			s.failAt("R020", "spec.selector.matchLabels."+key, fmt.Sprintf("no object can have the label %s=%s", key, value), "")
 		}
 	}
-	if s.at["spec.concurrencyGroup"] != nil {
-		s.failAt("R017", "spec.concurrencyGroup", "concurrencyGroup is not supported by this version of rota", "Remove it; the schedules then run beside each other.")
-	}
 	p.checkRules(s)
+	p.checkGroup(s)
+	p.checkRetries(s)
 	p.checkTimes(s)
 }
 

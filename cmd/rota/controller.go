@@ -102,12 +102,12 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 	}, l.log)
 	group.Go(func() error { return loop.Run(ctx) })
 	if embedded {
-		runs, err := cluster.NewRuns(l.cfg, cluster.RunsOptions{Sync: s.Metadata.Name, SetID: set.ID(), Namespaces: s.Spec.Target.Namespaces})
+		runs, err := cluster.NewRuns(l.cfg, cluster.RunsOptions{Sync: s.Metadata.Name, SetID: set.ID(), Namespaces: s.Spec.Target.Namespaces, System: rt.namespace})
 		if err != nil {
 			return err
 		}
 		scheduler := reconcile.NewScheduler(reconcile.SchedulerOptions{
-			Reader: runs, Writer: runs, Keeper: runs, Events: runs, Sync: s.Metadata.Name, Log: l.log,
+			Reader: runs, Writer: runs, Keeper: runs, Events: runs, Groups: runs, Sync: s.Metadata.Name, Log: l.log,
 		})
 		group.Go(func() error { return scheduler.Run(ctx) })
 	}

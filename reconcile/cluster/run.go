@@ -29,6 +29,9 @@ type RunsOptions struct {
 	Sync string
 	// Namespaces are those to watch; empty means all.
 	Namespaces []string
+	// System is rota's own namespace, where the objects of concurrency groups
+	// are; empty means DefaultNamespace.
+	System string
 	// Timeout bounds each request but the watches; zero means 15 seconds. The
 	// answer of a request that takes longer counts as lost.
 	Timeout time.Duration
@@ -60,6 +63,9 @@ func NewRuns(cfg *rest.Config, o RunsOptions) (*Runs, error) {
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for the runs of sync %s: %w", o.Sync, err)
+	}
+	if o.System == "" {
+		o.System = DefaultNamespace
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 15 * time.Second

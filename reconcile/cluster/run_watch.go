@@ -114,8 +114,7 @@ func (r *Runs) watchCronJobs(namespace string) cache.SharedIndexInformer {
 			return client.Watch(ctx, o)
 		},
 	}
-	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, r.client), &batchv1.CronJob{}, 0,
-		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, r.client), &batchv1.CronJob{}, 0, groupIndexers)
 }
 
 func (r *Runs) watchJobs(namespace string) cache.SharedIndexInformer {

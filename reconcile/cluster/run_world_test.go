@@ -103,8 +103,10 @@ type flaky struct {
 	mu    sync.Mutex
 	calls int
 	names []string
-	// at is the call to fail; after, whether the server has already done it.
+	// at is the call to fail, or when says it by its name; after, whether the
+	// server has already done it.
 	at    int
+	when  func(name string) bool
 	after bool
 	// crash is called then.
 	crash func()
@@ -117,8 +119,9 @@ func (f *flaky) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	f.mu.Lock()
 	f.calls++
-	fail := f.calls == f.at
-	f.names = append(f.names, r.Method+" "+r.URL.Path[strings.LastIndex(r.URL.Path, "/"):])
+	name := r.Method + " " + r.URL.Path[strings.LastIndex(r.URL.Path, "/"):]
+	fail := f.calls == f.at || f.when != nil && f.when(name)
+	f.names = append(f.names, name)
 	f.mu.Unlock()
 	if !fail {
 		return f.next.RoundTrip(r)
@@ -151,15 +154,15 @@ func (w *runWorld) start(change ...func(*flaky)) *scheduler {
 	for _, c := range change {
 		c(f)
 	}
-	if f.at != 0 && f.crash == nil {
+	if (f.at != 0 || f.when != nil) && f.crash == nil {
 		f.crash = cancel
 	}
-	runs, err := cluster.NewRuns(config, cluster.RunsOptions{SetID: "set-a", Sync: "s", Namespaces: []string{w.namespace}})
+	runs, err := cluster.NewRuns(config, cluster.RunsOptions{SetID: "set-a", Sync: "s", Namespaces: []string{w.namespace}, System: w.namespace})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	s := reconcile.NewScheduler(reconcile.SchedulerOptions{
-		Reader: runs, Writer: runs, Keeper: runs, Events: runs, Sync: "s", Now: w.now, ClockCheck: 20 * time.Millisecond,
+		Reader: runs, Writer: runs, Keeper: runs, Events: runs, Groups: runs, Sync: "s", Now: w.now, ClockCheck: 20 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	done := make(chan struct{})
@@ -235,7 +238,11 @@ func (w *runWorld) job(name string) *batchv1.Job {
 
 // released reports whether the run of the slot was let go.
 func (w *runWorld) released(name string, slot time.Time) bool {
-	job := w.job(schedule.JobName(name, slot))
+	return w.releasedJob(schedule.JobName(name, slot))
+}
+
+func (w *runWorld) releasedJob(name string) bool {
+	job := w.job(name)
 	if job == nil {
 		return false
 	}
@@ -252,7 +259,11 @@ func (w *runWorld) observed(name string) {
 // finish ends the Pods of the run of a slot, and waits until the Job ended.
 func (w *runWorld) finish(name string, slot time.Time, phase corev1.PodPhase) {
 	w.t.Helper()
-	job := schedule.JobName(name, slot)
+	w.finishJob(schedule.JobName(name, slot), phase)
+}
+
+func (w *runWorld) finishJob(job string, phase corev1.PodPhase) {
+	w.t.Helper()
 	w.until(job+" ends", func() bool {
 		pods, err := w.client.CoreV1().Pods(w.namespace).List(w.t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {

@@ -16,6 +16,8 @@ type Decision struct {
 	Wake time.Time
 	// Problems are faults to show; they stop nothing but what they name.
 	Problems []*schema.Problem
+	// Waits is set if the schedule waits for a place in its concurrency group.
+	Waits *Waiter
 }
 
 // Action is one of the structs below.
@@ -26,6 +28,8 @@ type Action interface{ action() }
 type Start struct {
 	Slot time.Time
 	Name string
+	// Retry is which retry of the slot's run it is; zero for the run itself.
+	Retry int
 	// Missed counts the slots since the last resolved one, Slot included.
 	Missed int
 }
@@ -68,6 +72,9 @@ type Forget struct {
 	Ref Ref
 	// Run is the finished run; its Finished is empty if the Job is gone.
 	Run Run
+	// Retry is what the record says of its retries from now on; nil if nothing
+	// changes.
+	Retry *Retry
 }
 
 // Release lets a committed run begin.
@@ -76,6 +83,10 @@ type Release struct {
 	// Strict asks that no Pod of another run of the schedule is left running.
 	Strict bool
 }
+
+// Reserve takes a place in the concurrency group for a committed run that has
+// none, for somebody deleted the group's object.
+type Reserve struct{ Run Run }
 
 // Withdraw ends a committed run that was never released: mark it, record it,
 // and leave its Job to the sweep.
@@ -106,6 +117,7 @@ func (Adopt) action()         {}
 func (Verify) action()        {}
 func (Forget) action()        {}
 func (Release) action()       {}
+func (Reserve) action()       {}
 func (Withdraw) action()      {}
 func (Stop) action()          {}
 func (Sweep) action()         {}
@@ -114,7 +126,7 @@ func (DeleteHistory) action() {}
 // Recorded reports whether a changes the record on the CronJob (see Record).
 func Recorded(a Action) bool {
 	switch a.(type) {
-	case Start, Skip, HoldBack, Resume, Observe, Adopt, Forget, Withdraw:
+	case Start, Skip, HoldBack, Resume, Observe, Adopt, Forget, Withdraw, DropRetry:
 		return true
 	}
 	return false

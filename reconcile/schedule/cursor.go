@@ -28,6 +28,9 @@ const (
 	Paused Reason = "Paused"
 	// Blocked: Forbid, and another run is active. Only ever a Hold.
 	Blocked Reason = "Blocked"
+	// GroupFull: the concurrency group has no place, or it is the turn of
+	// others. Only ever a Hold.
+	GroupFull Reason = "GroupFull"
 	// DeadlineMissed: startingDeadlineSeconds went by.
 	DeadlineMissed Reason = "DeadlineMissed"
 	// Superseded: a later slot was due too, and only the latest runs.
@@ -64,6 +67,8 @@ type Cursor struct {
 	// Since is when Schedule and Zone came into force, at the latest. No slot
 	// at or before it is theirs.
 	Since time.Time `json:"since"`
+	// Retry is how far the retries of Slot are; nil if there are none.
+	Retry *Retry `json:"retry,omitempty"`
 	// Hold is set while due slots are held back.
 	Hold *Hold `json:"hold,omitempty"`
 	// Recent has the last resolutions, oldest first, at most ten. A run that
@@ -78,9 +83,11 @@ type Hold struct {
 	// Until is when a closure ends; zero for other holds and for one that
 	// does not end.
 	Until time.Time `json:"until,omitzero"`
-	// By is the run in the way, for Blocked, the reason of a pause, or the
-	// rule of the policy.
+	// By is the run in the way, for Blocked, the runs in the way, for
+	// GroupFull, the reason of a pause, or the rule of the policy.
 	By string `json:"by,omitempty"`
+	// Retry is set if what waits is a retry, from 1, and not a slot.
+	Retry int `json:"retry,omitempty"`
 }
 
 // Resolution is the outcome of one slot, or of several in a row that were
@@ -90,7 +97,10 @@ type Resolution struct {
 	Slot time.Time `json:"slot"`
 	Last time.Time `json:"last,omitzero"`
 	// Count is how many there are; zero means one.
-	Count   int     `json:"count,omitempty"`
+	Count int `json:"count,omitempty"`
+	// Retry is set if this is of a retry of the slot's run, which resolves
+	// nothing.
+	Retry   int     `json:"retry,omitempty"`
 	Outcome Outcome `json:"outcome"`
 	Reason  Reason  `json:"reason,omitempty"`
 	// By is the run in the way, the stranger's Job or a pause's reason.
@@ -132,16 +142,23 @@ func (c Cursor) inForce(cj *batchv1.CronJob) bool {
 	return c.Schedule == cj.Spec.Schedule && c.Zone == zone
 }
 
-func (c *Cursor) resolve(r Resolution) {
+func (c *Cursor) remember(r Resolution) {
 	c.Recent = append(c.Recent, r)
 	if over := len(c.Recent) - maxRecent; over > 0 {
 		c.Recent = append([]Resolution(nil), c.Recent[over:]...)
 	}
+}
+
+func (c *Cursor) resolve(r Resolution) {
 	last := r.Slot
 	if !r.Last.IsZero() {
 		last = r.Last
 	}
+	if last.After(c.Slot) && c.Retry.pending() {
+		c.skipRetry(c.Slot, c.Retry.Number, Superseded, "")
+	}
+	c.remember(r)
 	if last.After(c.Slot) {
-		c.Slot, c.Outcome = last, r.Outcome
+		c.Slot, c.Outcome, c.Retry = last, r.Outcome, nil
 	}
 }

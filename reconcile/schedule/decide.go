@@ -41,6 +41,7 @@ func Decide(spec Spec, state State, now time.Time) Decision {
 	d.heldBack()
 	d.runs()
 	d.slots()
+	d.exhausted()
 	d.expect()
 	d.calendars()
 	d.history()
@@ -88,7 +89,7 @@ func (d *decider) references() {
 		run, ok := known[ref.UID]
 		switch {
 		case ok && run.Finished != "":
-			d.do(Forget{Ref: ref, Run: run})
+			d.do(Forget{Ref: ref, Run: run, Retry: d.afterFailure(run)})
 		case ok:
 			d.active = append(d.active, run)
 			if run.Unwatched {
@@ -163,7 +164,7 @@ func (d *decider) runs() {
 		}
 		if !d.inUse[run.UID] {
 			// The cursor is past it and it is not in active: it never can be.
-			if !run.Slot.After(d.resolved) {
+			if d.past(run) {
 				d.do(Sweep{Run: run})
 			}
 			continue
@@ -176,34 +177,43 @@ func (d *decider) committed(run Run) {
 	switch {
 	case run.Withdrawn:
 		reason := Replaced
-		if d.expired(run.Slot) {
+		switch {
+		case d.expired(run):
 			reason = DeadlineMissed
+		case d.yields(run):
+			reason = d.held.Reason
 		}
 		d.do(Withdraw{Run: run, Reason: reason})
 		return
-	case d.expired(run.Slot):
+	case d.expired(run):
 		d.do(Withdraw{Run: run, Reason: DeadlineMissed})
+		return
+	case d.yields(run):
+		d.do(Withdraw{Run: run, Reason: d.held.Reason})
 		return
 	case d.spec.Policy == batchv1.ReplaceConcurrent && d.newerCommitted(run):
 		d.do(Withdraw{Run: run, Reason: Replaced})
 		return
 	}
-	d.wakeLate(run.Slot)
+	d.wakeLate(run)
 	if d.held != nil {
 		return
 	}
+	free := d.mayBegin(run)
 	if d.spec.Policy == batchv1.AllowConcurrent {
-		d.do(Release{Run: run})
+		if free {
+			d.do(Release{Run: run})
+		}
 		return
 	}
-	free := len(d.unknown) == 0
+	free = free && len(d.unknown) == 0
 	for _, other := range d.active {
 		if other.UID == run.UID || (other.Prepared && !other.Slot.Before(run.Slot)) {
 			continue
 		}
 		free = false
-		if d.spec.Policy == batchv1.ReplaceConcurrent && !other.Deleting && !other.Prepared && !other.Stranger {
-			d.do(Stop{Run: other, For: run.Name})
+		if d.spec.Policy == batchv1.ReplaceConcurrent {
+			d.stop(other, run.Name)
 		}
 	}
 	if free {
@@ -211,16 +221,25 @@ func (d *decider) committed(run Run) {
 	}
 }
 
-// expired reports whether the run of a slot must not start any more. The
-// starting deadline counts from when it was due.
-func (d *decider) expired(slot time.Time) bool {
-	return d.spec.Deadline != nil && d.now.Sub(d.times.Due(slot)) > *d.spec.Deadline
+// stop deletes a run that is replaced, unless it is going, never began, or is
+// none of ours.
+func (d *decider) stop(run Run, by string) {
+	if !run.Deleting && !run.Prepared && !run.Stranger {
+		d.do(Stop{Run: run, For: by})
+	}
 }
 
-// wakeLate asks for a decision when the run of a slot is too late.
-func (d *decider) wakeLate(slot time.Time) {
-	if d.spec.Deadline != nil {
-		d.wake(d.times.Due(slot).Add(*d.spec.Deadline + time.Millisecond))
+// expired reports whether a run must not start any more. The starting deadline
+// counts from when it was due.
+func (d *decider) expired(run Run) bool {
+	due, known := d.dueOf(run)
+	return known && d.spec.Deadline != nil && d.now.Sub(due) > *d.spec.Deadline
+}
+
+// wakeLate asks for a decision when a run is too late.
+func (d *decider) wakeLate(run Run) {
+	if due, known := d.dueOf(run); known && d.spec.Deadline != nil {
+		d.wake(due.Add(*d.spec.Deadline + time.Millisecond))
 	}
 }
 

@@ -34,6 +34,13 @@ func describe(d Decision) string {
 		switch a := a.(type) {
 		case Start:
 			text += " " + a.Slot.UTC().Format("01-02 15:04")
+			if a.Retry > 0 {
+				text += fmt.Sprintf(" retry %d", a.Retry)
+			}
+		case DropRetry:
+			text += fmt.Sprintf(" %d %s", a.Number, a.Reason)
+		case Reserve:
+			text += " " + a.Run.Name
 		case Skip:
 			text += fmt.Sprintf(" %d %s", a.Count, a.Reason)
 		case HoldBack:
@@ -408,7 +415,7 @@ func TestAPauseThatCannotBeReadPauses(t *testing.T) {
 
 func TestEveryRuleIsExplained(t *testing.T) {
 	for _, r := range Rules() {
-		if r.ID < "R300" || r.ID > "R329" || r.Title == "" || r.Explanation == "" || r.Mend == "" {
+		if r.ID < "R300" || r.ID > "R339" || r.Title == "" || r.Explanation == "" || r.Mend == "" {
 			t.Errorf("rule %+v", r)
 		}
 	}

@@ -14,4 +14,12 @@
 // resolved, every slot after it is not. The cursor only grows, and it is
 // written together with status.active in one compare-and-swap, which is what
 // makes a run happen once (see package reconcile, Scheduler).
+//
+// # Retries and groups
+//
+// A run that failed may be tried again: [Retry] is the part of the cursor that
+// says how far that is, and it grows with the cursor. Runs of several schedules
+// may have to share the places of a [Group], which is an object of its own.
+// Who has a place, who may take one and whose turn it is follows from it and
+// from the Jobs that exist ([Group.Held], [Turn], [Group.Claim]).
 package schedule

@@ -174,6 +174,9 @@ func TestPolicyIsReadAsItIsWritten(t *testing.T) {
 		DaylightSaving: schema.DaylightSaving{Gap: schema.GapShift, Repeat: schema.RepeatLast},
 		Pause:          &schema.PolicyPause{Until: at("13:00"), Reason: "ledger migration"},
 		ExpectWithin:   minutes(90),
+
+		ConcurrencyGroup: &schema.ConcurrencyGroup{Name: "warehouse", Limit: 2},
+		Retries:          schema.Retries{Limit: 2, Backoff: minutes(1), MaxBackoff: minutes(10)},
 	}
 	got, err := schema.ParsePolicy(p.String())
 	if err != nil {
@@ -196,6 +199,11 @@ func TestPolicyRefuses(t *testing.T) {
 		"a day that is none":      `{"exclude": ["2026-02-30"]}`,
 		"days back to front":      `{"exclude": ["2026-02-03/2026-02-01"]}`,
 		"a pause that is none":    `{"pause": "till noon"}`,
+		"a group without a name":  `{"concurrencyGroup": {"limit": 1}}`,
+		"a group without a limit": `{"concurrencyGroup": {"name": "g"}}`,
+		"negative retries":        `{"retries": {"limit": -1}}`,
+		"too many retries":        `{"retries": {"limit": 10}}`,
+		"a negative backoff":      `{"retries": {"limit": 1, "backoff": "-5m"}}`,
 	} {
 		if _, err := schema.ParsePolicy(text); err == nil {
 			t.Errorf("%s: %s was read", name, text)

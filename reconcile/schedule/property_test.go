@@ -25,6 +25,13 @@ type history struct {
 	serial int
 
 	released map[int64]int
+	// retried has how often a retry was released, by name, and tried the
+	// retries that each slot has on record.
+	retried map[string]int
+	tried   map[int64][]Resolution
+	// group is what others and this schedule hold of its concurrency group.
+	group    Group
+	seen     map[string]int
 	outcomes map[int64][]Outcome
 	// due has every slot that was ever due, from an own walk over minutes.
 	due    map[int64]bool
@@ -53,7 +60,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 		cj.Annotations[schema.AnnotationPolicy] = someRules(r, now).String()
 	}
 	return &history{t: t, random: r, now: now, walked: now, view: View{CronJob: cj, Gone: map[types.UID]bool{}},
-		released: map[int64]int{}, outcomes: map[int64][]Outcome{}, due: map[int64]bool{}}
+		released: map[int64]int{}, retried: map[string]int{}, tried: map[int64][]Resolution{}, outcomes: map[int64][]Outcome{}, due: map[int64]bool{}}
 }
 
 func someCron(r *rand.Rand) string {
@@ -85,6 +92,12 @@ func someRules(r *rand.Rand, now time.Time) schema.Policy {
 		p.Overlap = schema.OverlapQueue
 	}
 	p.CatchUp = []schema.CatchUp{{}, {Policy: schema.CatchUpAll, Limit: 1 + r.IntN(5)}, {Policy: schema.CatchUpNone}}[r.IntN(3)]
+	if r.IntN(2) == 0 {
+		p.Retries = schema.Retries{Limit: int64(1 + r.IntN(3)), Backoff: schema.Duration{Duration: time.Duration(1+r.IntN(600)) * time.Second}}
+	}
+	if r.IntN(2) == 0 {
+		p.ConcurrencyGroup = &schema.ConcurrencyGroup{Name: "g", Limit: int64(1 + r.IntN(3))}
+	}
 	return p
 }
 
@@ -123,7 +136,19 @@ func (h *history) walk() {
 
 // step lets something happen.
 func (h *history) step() {
-	switch h.random.IntN(12) {
+	switch h.random.IntN(16) {
+	case 14, 15:
+		// Retries come minutes after a failure, which the other steps leap over.
+		h.now = h.now.Add(time.Duration(h.random.IntN(20)) * time.Second)
+		h.walk()
+		h.end()
+		h.decide(h.random.IntN(3) == 0)
+		cursor, err := ParseCursor(h.view.CronJob.Annotations[schema.AnnotationCursor])
+		if err == nil && cursor.Retry.pending() && cursor.Retry.Due.After(h.now) {
+			h.now = cursor.Retry.Due.Add(time.Second)
+		}
+	case 12, 13:
+		h.others()
 	case 0, 1, 2, 3:
 		h.now = h.now.Add(time.Duration(h.random.IntN(240)) * time.Second)
 	case 4, 5:
@@ -144,6 +169,39 @@ func (h *history) step() {
 		h.now = h.now.Add(-back)
 	}
 	h.walk()
+}
+
+// others take places of the group, give them up, or wait for one.
+func (h *history) others() {
+	h.view.Waiting = nil
+	if h.random.IntN(3) == 0 {
+		h.view.Waiting = []Waiter{{Schedule: "n/other", Since: h.now.Add(-time.Duration(h.random.IntN(7200)) * time.Second), Limit: 1}}
+	}
+	spec, err := SpecOf(h.view.CronJob)
+	if err != nil || spec.Rules.ConcurrencyGroup == nil || h.random.IntN(2) == 0 {
+		for i, p := range h.group.Places {
+			if p.Schedule == "n/other" {
+				h.group.Places = append(h.group.Places[:i:i], h.group.Places[i+1:]...)
+				break
+			}
+		}
+		return
+	}
+	h.serial++
+	p := Place{Schedule: "n/other", Job: fmt.Sprintf("other-%d", h.serial), UID: types.UID(fmt.Sprintf("o%d", h.serial))}
+	h.group, _ = h.group.Claim(p, h.held(), Waiter{Schedule: "n/other", Limit: int(spec.Rules.ConcurrencyGroup.Limit)})
+}
+
+// held are the places that count.
+func (h *history) held() []Place {
+	return h.group.Held(func(p Place) bool {
+		for _, job := range h.view.Jobs {
+			if job.UID == p.UID {
+				return Finished(job)
+			}
+		}
+		return p.Schedule != "n/other"
+	})
 }
 
 func (h *history) edit() {
@@ -211,6 +269,10 @@ func (h *history) decide(cut bool) bool {
 	if err != nil {
 		h.fail("%v", err)
 	}
+	h.view.Places = h.held()
+	if spec.Rules.ConcurrencyGroup == nil {
+		h.view.Places = nil
+	}
 	state := StateOf(h.view)
 	d := Decide(spec, state, h.now)
 	if again := Decide(spec, state, h.now); describe(again) != describe(d) || !again.Wake.Equal(d.Wake) {
@@ -224,8 +286,34 @@ func (h *history) decide(cut bool) bool {
 		return false
 	}
 	h.note("%s", describe(d))
+	h.observe(d)
 	h.carryOut(d.Actions, cut)
 	return true
+}
+
+// observe counts what rarely happens.
+func (h *history) observe(d Decision) {
+	for _, a := range d.Actions {
+		switch a := a.(type) {
+		case DropRetry:
+			h.seen["retry dropped"]++
+		case HoldBack:
+			if a.Hold.Reason == GroupFull {
+				h.seen["GroupFull"]++
+			}
+		case Withdraw:
+			h.seen["run withdrawn"]++
+		case Release:
+			if a.Run.Retry > 0 {
+				h.seen["retry released"]++
+			}
+		}
+	}
+	for _, p := range h.view.Places {
+		if len(p.After) > 0 {
+			h.seen["After"]++
+		}
+	}
 }
 
 // rests checks a decision that does nothing: a schedule that goes on must wake.
@@ -260,6 +348,12 @@ func (h *history) carryOut(actions []Action, cut bool) {
 				return
 			}
 			started[a.Name] = h.prepare(a)
+			if stop--; stop < 0 {
+				return
+			}
+			if !h.claim(started[a.Name]) {
+				h.fail("%s is started, and its group has no place", a.Name)
+			}
 		case Withdraw:
 			h.change(a.Run.UID, func(j *batchv1.Job) { j.Annotations[schema.AnnotationPrepared] = PreparedWithdrawn })
 		}
@@ -283,7 +377,12 @@ func (h *history) carryOut(actions []Action, cut bool) {
 		case Release:
 			h.change(a.Run.UID, func(j *batchv1.Job) {
 				delete(j.Annotations, schema.AnnotationPrepared)
-				h.released[a.Run.Slot.Unix()]++
+				if a.Run.Retry > 0 {
+					h.retried[a.Run.Name]++
+				} else {
+					h.released[a.Run.Slot.Unix()]++
+				}
+				h.placed(j)
 				h.alone(a.Run)
 			})
 		case Stop:
@@ -308,6 +407,27 @@ func (h *history) alone(run Run) {
 	}
 }
 
+// claim takes the place of a run, as the protocol does before it commits.
+func (h *history) claim(job *batchv1.Job) bool {
+	spec, _ := SpecOf(h.view.CronJob)
+	if spec.Rules.ConcurrencyGroup == nil {
+		return true
+	}
+	var ok bool
+	h.group, ok = h.group.Claim(PlaceOf(job, "x"), h.held(), spec.waiter(h.now, time.Time{}))
+	return ok
+}
+
+// placed checks that a run which begins has a place, if it is of a group, and
+// that those it replaces are over.
+func (h *history) placed(job *batchv1.Job) {
+	for _, p := range h.held() {
+		if p.UID == job.UID && len(p.After) > 0 {
+			h.fail("%s begins before %v have ended", job.Name, p.After)
+		}
+	}
+}
+
 func (h *history) prepare(a Start) *batchv1.Job {
 	for _, job := range h.view.Jobs {
 		if job.Name == a.Name {
@@ -315,6 +435,13 @@ func (h *history) prepare(a Start) *batchv1.Job {
 		}
 	}
 	spec, _ := SpecOf(h.view.CronJob)
+	if a.Retry > 0 {
+		job := NewRetry(h.view.CronJob, "s", a.Slot, a.Retry)
+		h.serial++
+		job.UID = types.UID(fmt.Sprint(h.serial))
+		h.view.Jobs = append(h.view.Jobs, job)
+		return job
+	}
 	if times := spec.Times(); times.Due(a.Slot).After(h.now) {
 		h.fail("%s starts before its time", a.Name)
 	} else if c := times.At(a.Slot); c != nil {
@@ -356,6 +483,10 @@ func (h *history) journal(updated *batchv1.CronJob) {
 		}
 	}
 	for _, r := range fresh {
+		if r.Retry > 0 {
+			h.tried[r.Slot.Unix()] = append(h.tried[r.Slot.Unix()], r)
+			continue
+		}
 		last := latest(r.Slot, r.Last)
 		n := 0
 		for slot := range h.due {
@@ -375,8 +506,18 @@ func TestAnyHistoryResolvesEverySlotOnce(t *testing.T) {
 	if testing.Short() {
 		lives = 60
 	}
+	seen := map[string]int{}
+	defer func() {
+		// What is never drawn is not tested.
+		for _, what := range []string{"retry released", "retry dropped", "GroupFull", "run withdrawn", "After"} {
+			if seen[what] == 0 {
+				t.Errorf("no history had a %s: %v", what, seen)
+			}
+		}
+	}()
 	for seed := range uint64(lives) {
 		h := newHistory(t, seed)
+		h.seen = seen
 		h.settle()
 		for range steps {
 			h.step()
@@ -439,9 +580,41 @@ func (h *history) check() {
 			h.fail("slot %s has %v and was released %d times", text, outcomes, h.released[slot])
 		}
 	}
+	h.checkRetries()
 	for slot := range h.released {
 		if !h.due[slot] {
 			h.fail("a run of %s, which is no slot", time.Unix(slot, 0).UTC())
+		}
+	}
+}
+
+// checkRetries: each retry is on record once, or twice if it was withdrawn, in
+// order, after a run of its slot; and it was released once if the record says
+// that it ran, else never.
+func (h *history) checkRetries() {
+	for slot, told := range h.tried {
+		if outcomes := h.outcomes[slot]; len(outcomes) == 0 || outcomes[0] != Ran {
+			h.fail("the slot %s has retries and the outcomes %v", time.Unix(slot, 0).UTC(), outcomes)
+		}
+		last := map[int]Outcome{}
+		number := 0
+		for _, r := range told {
+			if r.Retry < number || r.Retry > number+1 || r.Retry == number && (last[number] != Ran || r.Outcome != Skipped) {
+				h.fail("the slot %s has the retries %+v", time.Unix(slot, 0).UTC(), told)
+			}
+			number = r.Retry
+			last[number] = r.Outcome
+		}
+		for n, outcome := range last {
+			name := RetryName("x", time.Unix(slot, 0), n)
+			if h.retried[name] > 1 || outcome != Ran && h.retried[name] > 0 {
+				h.fail("%s is %s, and was released %d times", name, outcome, h.retried[name])
+			}
+		}
+	}
+	for name, n := range h.retried {
+		if n > 1 {
+			h.fail("%s was released %d times", name, n)
 		}
 	}
 }

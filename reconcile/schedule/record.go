@@ -46,6 +46,10 @@ func NewRun(cj *batchv1.CronJob, sync string, slot time.Time) *batchv1.Job {
 	delete(job.Labels, schema.ApplySetPartOf)
 	job.Labels[schema.LabelSchedule] = cj.Name
 	job.Labels[schema.LabelSync] = sync
+	// So that the places of a group can be told if its object is lost.
+	if rules, err := schema.ParsePolicy(cj.Annotations[schema.AnnotationPolicy]); err == nil && rules.ConcurrencyGroup != nil {
+		job.Labels[schema.LabelGroup] = rules.ConcurrencyGroup.Name
+	}
 	zone := time.UTC
 	if s, err := Parse(cj.Spec.Schedule, zoneOf(cj)); err == nil {
 		zone = s.Location()
@@ -113,6 +117,13 @@ func Record(v View, actions []Action, started map[string]*batchv1.Job) (*batchv1
 			cursor.resolve(r)
 		case Start:
 			job := started[a.Name]
+			if a.Retry > 0 {
+				if job == nil || !cursor.recordRetry(a) {
+					return nil, fmt.Errorf("recording the start of %s: there is no Job, or another retry is on record", a.Name)
+				}
+				activate(cj, job)
+				continue
+			}
 			if job == nil || !a.Slot.After(cursor.Slot) {
 				return nil, fmt.Errorf("recording the start of %s: there is no Job, or slot %s is resolved already", a.Name, a.Slot)
 			}
@@ -122,11 +133,20 @@ func Record(v View, actions []Action, started map[string]*batchv1.Job) (*batchv1
 			cj.Status.LastScheduleTime = &metav1.Time{Time: latest(a.Slot, timeOf(cj.Status.LastScheduleTime)).UTC()}
 		case Forget:
 			deactivate(cj, a.Ref.UID)
+			if a.Retry != nil {
+				cursor.Retry = a.Retry
+			}
 			if a.Run.Finished == batchv1.JobComplete && a.Run.FinishedAt.After(timeOf(cj.Status.LastSuccessfulTime)) {
 				cj.Status.LastSuccessfulTime = &metav1.Time{Time: a.Run.FinishedAt}
 			}
+		case DropRetry:
+			cursor.skipRetry(a.Slot, a.Number, a.Reason, a.By)
 		case Withdraw:
 			deactivate(cj, a.Run.UID)
+			if a.Run.Retry > 0 {
+				cursor.skipRetry(a.Run.Slot, a.Run.Retry, a.Reason, "")
+				continue
+			}
 			cursor.resolve(Resolution{Slot: a.Run.Slot.UTC(), Outcome: Skipped, Reason: a.Reason})
 			if cursor.Slot.Equal(a.Run.Slot) {
 				cursor.Outcome = Skipped

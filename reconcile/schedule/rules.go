@@ -4,7 +4,7 @@ import "sort"
 
 // Rule is one kind of fault that this package reports.
 type Rule struct {
-	// ID is stable: R300 to R329.
+	// ID is stable: R300 to R339.
 	ID string
 	// Title says what is wrong, in a few words.
 	Title string
@@ -120,5 +120,25 @@ var rules = map[string]Rule{
 		Title:       "calendar runs out",
 		Explanation: "Calendars are carried out for a year from when the repository is rendered, which happens at every commit. This schedule's are known for less than a month more; after that no day is excluded.",
 		Mend:        "Make any commit, or restart rota.",
+	},
+	"R330": {
+		Title:       "concurrency group with two limits",
+		Explanation: "Each run goes by the limit that the policy of its own schedule gives, so that of two limits the larger one would hold.",
+		Mend:        "Give the group one limit, or make two groups of it.",
+	},
+	"R331": {
+		Title:       "name is too long for retries",
+		Explanation: "The name of a retry is that of the run, -r and its number, and must fit 63 characters.",
+		Mend:        "Use a name of at most 49 characters, or no retries.",
+	},
+	"R332": {
+		Title:       "every retry failed",
+		Explanation: "The policy's retries say how often a run that failed is tried again; the last one failed too. It is said until a later slot is resolved.",
+		Mend:        "Read the log of the last one.",
+	},
+	"R333": {
+		Title:       "places of a concurrency group cannot be read",
+		Explanation: "The ConfigMap that holds the places of the group was changed by something else. No run of the group starts until it can be read, for there might be too many.",
+		Mend:        "Delete the ConfigMap; its places are then taken from the Jobs that are labelled rota.dev/group.",
 	},
 }

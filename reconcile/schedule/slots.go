@@ -37,17 +37,20 @@ func (d *decider) slots() {
 			"the last resolved slot %s is later than the clock, %s", base.UTC().Format(time.RFC3339), d.now.UTC().Format(time.RFC3339)))
 	}
 	if d.held != nil {
+		d.yield(times, base, d.now.Add(time.Nanosecond), d.held.Reason)
+		d.yieldRetry()
 		d.hold(*d.held)
 		return
 	}
 	last := times.LastDue(base, d.now)
 	if last.IsZero() {
-		if cursor.Hold != nil {
+		if !d.retry(times) && cursor.Hold != nil {
 			d.do(Resume{})
 		}
 		d.wakeNext(times, base)
 		return
 	}
+	d.dropRetry(Superseded, JobName(d.spec.Name, last))
 	d.wakeNext(times, last)
 	d.due(times, base, last)
 }
@@ -85,6 +88,7 @@ func (d *decider) observe() bool {
 			// Nobody owns a field that was removed, so its time is not known.
 			seen.Since = d.now.Truncate(time.Second)
 		}
+		d.dropRetry(Edited, "")
 		d.dropOld(seen.Since)
 	}
 	d.do(seen)
@@ -118,6 +122,10 @@ func (d *decider) hold(h Hold) {
 	}
 	d.do(HoldBack{Hold: h})
 }
+
+// waits reports whether r is that of a slot, or a retry, which starts when
+// others have ended.
+func waits(r Reason) bool { return r == Blocked || r == GroupFull }
 
 // halts reports whether r stops a schedule as a whole.
 func halts(r Reason) bool { return r == Suspended || r == Paused }
@@ -208,7 +216,7 @@ func (d *decider) pick(times Times, base, last time.Time) time.Time {
 // waits no more if the clock was set back before it, or the policy closes it.
 func (d *decider) waiting(base time.Time) time.Time {
 	hold := d.state.Cursor.Hold
-	if d.spec.Rules.Overlap == schema.OverlapQueue && hold != nil && hold.Reason == Blocked && hold.Since.After(base) &&
+	if d.spec.Rules.Overlap == schema.OverlapQueue && hold != nil && waits(hold.Reason) && hold.Retry == 0 && hold.Since.After(base) &&
 		!d.times.Due(hold.Since).After(d.now) && d.times.At(hold.Since) == nil {
 		return hold.Since
 	}
@@ -219,15 +227,15 @@ func (d *decider) waiting(base time.Time) time.Time {
 // and under Queue those that came due while it waited.
 func (d *decider) begin(times Times, base, slot, last time.Time) {
 	hold := d.state.Cursor.Hold
-	if by := d.inTheWay(slot); d.spec.Policy == batchv1.ForbidConcurrent && by != "" {
-		if hold != nil && halts(hold.Reason) {
-			d.skip(times, base, slot.Add(-time.Nanosecond), Superseded)
-		}
-		if hold == nil || hold.Reason != Blocked || d.spec.Rules.Overlap == schema.OverlapQueue && !hold.Since.Equal(slot) {
-			d.do(HoldBack{Hold: Hold{Reason: Blocked, Since: slot, By: by}})
-		}
-		if late, _, ok := d.late(); ok {
-			d.wake(times.Due(slot).Add(late + time.Millisecond))
+	name := JobName(d.spec.Name, slot)
+	if by := d.othersThan(name); d.spec.Policy == batchv1.ForbidConcurrent && by != "" {
+		d.wait(times, base, slot, Hold{Reason: Blocked, By: by})
+		return
+	}
+	if by := d.crowded(name, times.Due(d.waitsSince(slot))); by != "" {
+		if !d.state.GroupUnknown {
+			d.wait(times, base, slot, Hold{Reason: GroupFull, By: by})
+			d.passOn(name)
 		}
 		return
 	}
@@ -248,6 +256,33 @@ func (d *decider) begin(times Times, base, slot, last time.Time) {
 	if !waited.IsZero() {
 		d.skipRange(times, slot, last, QueueFull, JobName(d.spec.Name, slot))
 	}
+}
+
+// wait records what slot waits for.
+func (d *decider) wait(times Times, base, slot time.Time, h Hold) {
+	hold := d.state.Cursor.Hold
+	if hold != nil && halts(hold.Reason) {
+		d.skip(times, base, slot.Add(-time.Nanosecond), Superseded)
+	} else if h.Reason == GroupFull {
+		d.yield(times, base, slot, Superseded)
+	}
+	h.Since = d.waitsSince(slot)
+	if hold == nil || hold.Reason != h.Reason || hold.Retry > 0 || d.spec.Rules.Overlap == schema.OverlapQueue && !hold.Since.Equal(slot) {
+		d.do(HoldBack{Hold: h})
+	}
+	if late, _, ok := d.late(); ok {
+		d.wake(times.Due(slot).Add(late + time.Millisecond))
+	}
+}
+
+// waitsSince returns the slot that the schedule waits with since it waits: the
+// one that is to start under Queue, else the first one. It gives the turn.
+func (d *decider) waitsSince(slot time.Time) time.Time {
+	hold := d.state.Cursor.Hold
+	if d.spec.Rules.Overlap == schema.OverlapQueue || hold == nil || !waits(hold.Reason) || hold.Retry > 0 {
+		return slot
+	}
+	return earliest(hold.Since, slot)
 }
 
 // calendarNotice is how long before its calendars run out a schedule says so.
@@ -300,9 +335,9 @@ func (d *decider) sameMinute(slot time.Time) bool {
 		(!d.state.LastSchedule.IsZero() && d.state.LastSchedule.Unix()/60 == minute)
 }
 
-// inTheWay returns the name of a run that a strict policy has to wait for.
-func (d *decider) inTheWay(slot time.Time) string {
-	name := JobName(d.spec.Name, slot)
+// othersThan returns the name of another run, which a strict policy has to
+// wait for; empty if there is none.
+func (d *decider) othersThan(name string) string {
 	for _, run := range d.active {
 		if run.Name != name {
 			return run.Name

@@ -123,6 +123,9 @@ func (s *Spec) annotations(cj *batchv1.CronJob) {
 			s.Pause = &Pause{Until: p.Until, Reason: p.Reason}
 		}
 	}
+	if s.Rules.Retries.Limit > 0 && len(s.Name) > schema.MostNameWithRetries {
+		s.Err = problem("R331", "metadata.name", nil, "the name has %d characters, more than the %d that leave room for those of retries", len(s.Name), schema.MostNameWithRetries)
+	}
 	if s.Rules.Overlap == schema.OverlapQueue {
 		s.Policy = batchv1.ForbidConcurrent
 	}

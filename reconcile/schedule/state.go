@@ -27,6 +27,12 @@ type View struct {
 	Jobs []*batchv1.Job
 	// Gone has the uids of references that a live read did not find.
 	Gone map[types.UID]bool
+	// Places are those that count in its concurrency group, and Waiting the
+	// other schedules that wait for one. GroupUnknown means that they could
+	// not be read, and nothing of the group starts.
+	Places       []Place
+	Waiting      []Waiter
+	GroupUnknown bool
 }
 
 // State is what there is, in the words of [Decide].
@@ -50,6 +56,10 @@ type State struct {
 	Gone map[types.UID]bool
 	// Problems are what is wrong with the record itself.
 	Problems []*schema.Problem
+	// Places, Waiting and GroupUnknown are those of the View.
+	Places       []Place
+	Waiting      []Waiter
+	GroupUnknown bool
 }
 
 // Ref is a reference in status.active.
@@ -66,6 +76,10 @@ type Run struct {
 	Version string
 	// Slot is what the run is for.
 	Slot time.Time
+	// Retry is which retry of the slot's run it is; zero for the run itself.
+	Retry int
+	// Group is the concurrency group that it was prepared for, if any.
+	Group string
 	// Prepared is set until the run is released; Withdrawn when it never will be.
 	Prepared, Withdrawn bool
 	// Suspended is spec.suspend, which a person or a queue may set.
@@ -99,6 +113,7 @@ func StateOf(v View) State {
 		Created:  cj.CreationTimestamp.Time,
 		Deleting: cj.DeletionTimestamp != nil,
 		Gone:     v.Gone,
+		Places:   v.Places, Waiting: v.Waiting, GroupUnknown: v.GroupUnknown,
 	}
 	if t := cj.Status.LastScheduleTime; t != nil {
 		s.LastSchedule = t.Time
@@ -144,6 +159,7 @@ func RunOf(cj *batchv1.CronJob, job *batchv1.Job) (Run, bool) {
 		Name:      job.Name,
 		UID:       job.UID,
 		Version:   job.ResourceVersion,
+		Group:     job.Labels[schema.LabelGroup],
 		Prepared:  marked && !native,
 		Withdrawn: prepared == PreparedWithdrawn,
 		Suspended: job.Spec.Suspend != nil && *job.Spec.Suspend,
@@ -163,10 +179,11 @@ func RunOf(cj *batchv1.CronJob, job *batchv1.Job) (Run, bool) {
 		run.FinishedAt = job.Status.CompletionTime.Time
 	}
 	slot, err := time.Parse(time.RFC3339, job.Annotations[AnnotationScheduled])
-	if err != nil || job.Namespace != cj.Namespace || job.Name != JobName(cj.Name, slot) {
+	retry, known := retryOf(job)
+	if err != nil || !known || job.Namespace != cj.Namespace || job.Name != RetryName(cj.Name, slot, retry) {
 		return run, false
 	}
-	run.Slot = slot
+	run.Slot, run.Retry = slot, retry
 	return run, native || (watched && owned(job, cj.UID))
 }
 

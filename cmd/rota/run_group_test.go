@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"rota.dev/rota/reconcile/cluster/local/localtest"
+	"rota.dev/rota/reconcile/schedule"
+)
+
+const groupRepository = `apiVersion: batch/v1
+kind: CronJob
+metadata: {name: load, namespace: group-east, labels: {uses: warehouse}}
+spec:
+  schedule: "* * * * *"
+  concurrencyPolicy: Forbid
+  jobTemplate:
+    spec:
+      backoffLimit: 0
+      template:
+        spec:
+          containers: [{name: c, image: none, command: ["sleep", "5"]}]
+          restartPolicy: Never
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: report, namespace: group-west, labels: {uses: warehouse}}
+spec:
+  schedule: "* * * * *"
+  concurrencyPolicy: Forbid
+  jobTemplate:
+    spec:
+      backoffLimit: 0
+      template:
+        spec:
+          containers: [{name: c, image: none, command: ["sleep", "5"]}]
+          restartPolicy: Never
+---
+apiVersion: rota.dev/v1alpha1
+kind: SchedulePolicy
+metadata: {name: warehouse}
+spec:
+  selector: {matchLabels: {uses: warehouse}}
+  concurrencyGroup: {name: warehouse, limit: 1}
+`
+
+// TestRunKeepsAGroupToItsLimitAcrossNamespaces waits for a minute of the wall
+// clock: two schedules in two namespaces, of a group with one place, fire at it.
+func TestRunKeepsAGroupToItsLimitAcrossNamespaces(t *testing.T) {
+	kube := localtest.Shared(t)
+	client, err := kubernetes.NewForConfig(kube.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spaces := []string{"group-east", "group-west"}
+	for _, name := range spaces {
+		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	repo := t.TempDir()
+	write(t, filepath.Join(repo, "repo.yaml"), groupRepository)
+	run := startCommand(t, "run", "--kubeconfig", kube.Kubeconfig, "--dir", repo, "--target-namespace", spaces[0], "--namespace", "group-system")
+	run.await(t, "leading")
+	jobs := func() (all []batchv1.Job) {
+		for _, name := range spaces {
+			list, err := client.BatchV1().Jobs(name).List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, list.Items...)
+		}
+		return all
+	}
+	eventually(t, 150*time.Second, "a run of each has ended", func() string {
+		ended, going := map[string]bool{}, 0
+		all := jobs()
+		for i := range all {
+			switch {
+			case schedule.Finished(&all[i]):
+				ended[all[i].Namespace] = true
+			case !*all[i].Spec.Suspend:
+				going++
+			}
+		}
+		if going > 1 {
+			t.Fatalf("%d runs go on at a time", going)
+		}
+		if len(ended) < len(spaces) {
+			return fmt.Sprintf("of %d Jobs, those in %v have ended", len(all), ended)
+		}
+		return ""
+	})
+	// One began when the other had ended.
+	all := jobs()
+	for i := range all {
+		t.Logf("%s: %v to %v", all[i].Name, all[i].Status.StartTime, all[i].Status.CompletionTime)
+		for j := range all {
+			a, b := all[i].Status, all[j].Status
+			if i != j && a.CompletionTime != nil && b.StartTime != nil && b.StartTime.Before(a.CompletionTime) && a.StartTime.Before(b.StartTime) {
+				t.Errorf("%s began before %s had ended", all[j].Name, all[i].Name)
+			}
+		}
+	}
+
+	// The group's object stays: it is nothing of the repository, and no drift.
+	write(t, filepath.Join(repo, "more.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\n")
+	eventually(t, 60*time.Second, "the next revision is applied", func() string {
+		if _, err := client.CoreV1().ConfigMaps(spaces[0]).Get(t.Context(), "more", metav1.GetOptions{}); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	_, err = client.CoreV1().ConfigMaps("group-system").Get(t.Context(), "rota-group-default.warehouse", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		t.Error("the group's object is gone")
+	} else if err != nil {
+		t.Error(err)
+	}
+	run.kill(t)
+}
