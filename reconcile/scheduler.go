@@ -77,6 +77,8 @@ type SchedulerOptions struct {
 	Keeper RunKeeper
 	Events RunEvents
 	Groups RunGroups
+	// History keeps what became of slots; nil keeps nothing.
+	History HistoryStore
 	// Sync is the name that runs are labelled with.
 	Sync string
 	// Log takes what is worth an operator's reading.
@@ -151,9 +153,10 @@ type SchedulerOptions struct {
 // slot after it, so a Job that is once past and not in active stays so.
 type Scheduler struct {
 	SchedulerOptions
-	queue  *scheduleQueue
-	memory *runMemory
-	groups *groupMemory
+	queue   *scheduleQueue
+	memory  *runMemory
+	groups  *groupMemory
+	history *historian
 
 	mu      sync.Mutex
 	reports map[types.NamespacedName]ScheduleReport
@@ -195,15 +198,21 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.queue, s.memory, s.groups = newScheduleQueue(), newRunMemory(), newGroupMemory()
+	s.history = newHistorian(s.History, s.Log)
 	s.mu.Lock()
 	clear(s.reports)
 	s.mu.Unlock()
 
+	s.history.load(ctx)
 	var wg sync.WaitGroup
 	for range s.Workers {
 		wg.Go(func() { s.work(ctx) })
 	}
 	wg.Go(func() { s.queue.tick(ctx, s.Now, s.ClockCheck) })
+	// The last flush comes after the last run.
+	recording, recorded := context.WithCancel(context.WithoutCancel(ctx))
+	var flushed sync.WaitGroup
+	flushed.Go(func() { s.history.run(recording) })
 	err := s.Reader.Watch(ctx, s.queue.add)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("watching schedules of sync %s: %w", s.Sync, err)
@@ -213,6 +222,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	cancel()
 	wg.Wait()
+	recorded()
+	flushed.Wait()
 	return err
 }
 
@@ -298,6 +309,7 @@ var errUnsettled = errors.New("other writers keep changing it")
 func (s *Scheduler) converge(ctx context.Context, name types.NamespacedName) (ScheduleReport, error) {
 	r := ScheduleReport{Name: name}
 	view := s.memory.merge(name, s.Reader.Cached(name), s.Now())
+	defer func() { s.history.observe(name, view) }()
 	for range maxRounds {
 		if view.CronJob == nil || !schedule.Scheduled(view.CronJob) {
 			s.memory.forget(name)
@@ -308,6 +320,7 @@ func (s *Scheduler) converge(ctx context.Context, name types.NamespacedName) (Sc
 			return r, err
 		}
 		unknown := s.intoView(ctx, name, &view, spec)
+		view.Past = s.history.past(view.CronJob)
 		d := schedule.Decide(spec, schedule.StateOf(view), s.Now())
 		if p := schema.Problems(unknown); len(p) > 0 {
 			d.Problems = append(d.Problems, p...)

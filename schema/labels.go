@@ -45,6 +45,10 @@ const (
 	// LabelSync names the Sync that owns a run, a ledger or a parent.
 	LabelSync = "rota.dev/sync"
 
+	// LabelHistory is on the ConfigMaps with what became of the slots of a
+	// Sync's schedules: the Sync's name.
+	LabelHistory = "rota.dev/history"
+
 	// ApplySetPartOf is the membership label of KEP-3659.
 	ApplySetPartOf = "applyset.kubernetes.io/part-of"
 	// ApplySetID is the label on the parent that carries the set's id.

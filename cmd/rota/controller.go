@@ -107,7 +107,8 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 			return err
 		}
 		scheduler := reconcile.NewScheduler(reconcile.SchedulerOptions{
-			Reader: runs, Writer: runs, Keeper: runs, Events: runs, Groups: runs, Sync: s.Metadata.Name, Log: l.log,
+			Reader: runs, Writer: runs, Keeper: runs, Events: runs, Groups: runs, History: runs.HistoryLedger(rt.namespace, l.log),
+			Sync: s.Metadata.Name, Log: l.log,
 		})
 		group.Go(func() error { return scheduler.Run(ctx) })
 	}

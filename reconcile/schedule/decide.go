@@ -30,7 +30,7 @@ func Decide(spec Spec, state State, now time.Time) Decision {
 	d := decider{spec: spec, times: spec.Times(), state: state, now: now.Round(0)}
 	d.out.Problems = append(d.out.Problems, spec.Problems...)
 	d.out.Problems = append(d.out.Problems, state.Problems...)
-	d.resolved = latest(state.Cursor.Slot, state.LastSchedule)
+	d.resolved = latest(state.Cursor.Slot, state.LastSchedule, state.Past.Slot)
 	d.references()
 	if state.Deleting {
 		return d.out

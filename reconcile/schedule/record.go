@@ -95,7 +95,8 @@ func Record(v View, actions []Action, started map[string]*batchv1.Job) (*batchv1
 	cj := v.CronJob.DeepCopy()
 	cursor, err := ParseCursor(cj.Annotations[schema.AnnotationCursor])
 	if err != nil {
-		cursor = Cursor{Schedule: cj.Spec.Schedule, Zone: zoneOf(cj)} // absent, or spoilt: begun anew
+		// Absent, or spoilt: begun anew, after what was resolved under this name.
+		cursor = Cursor{Schedule: cj.Spec.Schedule, Zone: zoneOf(cj), Slot: v.Past.Slot, Outcome: v.Past.Outcome}
 	}
 	for _, a := range actions {
 		switch a := a.(type) {
@@ -164,7 +165,7 @@ func Record(v View, actions []Action, started map[string]*batchv1.Job) (*batchv1
 // lost, left behind: its unfinished runs are active, its latest slot is the
 // last one resolved.
 func (c *Cursor) adopt(v View, cj *batchv1.CronJob, a Adopt) {
-	*c = Cursor{Schedule: cj.Spec.Schedule, Zone: zoneOf(cj), Since: a.Since}
+	*c = Cursor{Schedule: cj.Spec.Schedule, Zone: zoneOf(cj), Since: a.Since, Slot: v.Past.Slot, Outcome: v.Past.Outcome}
 	last := timeOf(cj.Status.LastScheduleTime)
 	for _, job := range v.Jobs {
 		run, ok := RunOf(cj, job)

@@ -33,6 +33,9 @@ type View struct {
 	Places       []Place
 	Waiting      []Waiter
 	GroupUnknown bool
+	// Past is the cursor that the history has of a CronJob of this name. It
+	// counts only if this one has no cursor of its own.
+	Past Cursor
 }
 
 // State is what there is, in the words of [Decide].
@@ -43,6 +46,9 @@ type State struct {
 	LastSchedule, LastSuccess time.Time
 	// Cursor is how far slots are resolved; zero if there is none.
 	Cursor Cursor
+	// Past is what Cursor was when a CronJob of this name had one last; zero if
+	// this one has one.
+	Past Cursor
 	// Edited is when schedule and zone got their present values, at the
 	// latest; zero if it cannot be told, or if Cursor knows them already.
 	Edited time.Time
@@ -129,6 +135,9 @@ func StateOf(v View) State {
 			s.Problems = append(s.Problems, p)
 		}
 		s.Cursor = cursor
+	}
+	if s.Cursor.IsZero() {
+		s.Past = v.Past
 	}
 	if s.Cursor.IsZero() || !s.Cursor.inForce(cj) {
 		s.Edited = editedAt(cj) // costs a parse of managedFields, and is asked for then only
