@@ -40,8 +40,14 @@ const (
 
 	// LabelGroup names the concurrency group that a run was prepared for.
 	LabelGroup = "rota.dev/group"
+	// AnnotationParameters, on a Job that was triggered by hand, has the names
+	// of the variables that were set.
+	AnnotationParameters = "rota.dev/parameters"
+
 	// LabelSchedule is on every run of a schedule: the CronJob's name.
 	LabelSchedule = "rota.dev/schedule"
+	// LabelManual is on every Job that was triggered by hand: the CronJob's name.
+	LabelManual = "rota.dev/manual"
 	// LabelSync names the Sync that owns a run, a ledger or a parent.
 	LabelSync = "rota.dev/sync"
 

@@ -24,8 +24,14 @@ func newExplain() *cobra.Command {
 			if !ok {
 				return exit(2, fmt.Errorf("no rule %q: `rota explain` lists them all", args[0]))
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %s\n\n%s\n", r.ID, r.Title, r.Explanation)
-			return err
+			fmt.Fprintf(c.OutOrStdout(), "%s: %s\n\n%s\n", r.ID, r.Title, r.Explanation)
+			for i, other := range schema.Related(r.ID) {
+				if i == 0 {
+					fmt.Fprintln(c.OutOrStdout(), "\nThe same fault, found elsewhere:")
+				}
+				fmt.Fprintf(c.OutOrStdout(), "  %s  %s\n", other.ID, other.Title)
+			}
+			return nil
 		},
 	}
 }

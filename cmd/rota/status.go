@@ -21,7 +21,8 @@ func newStatus(k *kube) *cobra.Command {
 		Use:   "status [SYNC]",
 		Short: "Say how the Syncs of a cluster stand",
 		Long: `Say how the Syncs of a cluster stand: the revision in force, what waits, drifted
-or failed, and what a person has to mend.
+or failed, and what a person has to mend; and of each schedule when it fires
+next, what holds it back, what became of its last slot, and what is wrong with it.
 
 Exit status: 0; with --fail 1 if a Sync is not Ready; above 1 on an error.`,
 		Args: cobra.MaximumNArgs(1),
@@ -38,14 +39,17 @@ Exit status: 0; with --fail 1 if a Sync is not Ready; above 1 on an error.`,
 			if err != nil {
 				return exit(2, err)
 			}
-			var shown []status.Status
+			var shown []syncStatus
 			for _, s := range all {
 				if len(args) == 0 || s.Name == args[0] {
-					shown = append(shown, s)
+					shown = append(shown, syncStatus{Status: s})
 				}
 			}
 			if len(args) == 1 && len(shown) == 0 {
 				return exit(2, fmt.Errorf("no Sync %q in namespace %s", args[0], system))
+			}
+			if err := addSchedules(c, cfg, system, shown); err != nil {
+				return exit(2, err)
 			}
 			return writeStatus(c.OutOrStdout(), shown, output, fail)
 		},
@@ -80,7 +84,7 @@ func statuses(ctx context.Context, conn *cluster.Cluster) ([]status.Status, erro
 	return all, nil
 }
 
-func writeStatus(w io.Writer, all []status.Status, output string, fail bool) error {
+func writeStatus(w io.Writer, all []syncStatus, output string, fail bool) error {
 	switch output {
 	case "json":
 		e := json.NewEncoder(w)
@@ -103,7 +107,7 @@ func writeStatus(w io.Writer, all []status.Status, output string, fail bool) err
 	return nil
 }
 
-func writeStatusText(w io.Writer, all []status.Status) error {
+func writeStatusText(w io.Writer, all []syncStatus) error {
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(w, "no Sync yet: `rota apply` or `rota run` makes one")
 		return err
@@ -131,6 +135,11 @@ func writeStatusText(w io.Writer, all []status.Status) error {
 			if p.Mend != "" {
 				fmt.Fprintf(w, "  mend: %s\n", p.Mend)
 			}
+		}
+	}
+	for _, s := range all {
+		if err := writeSchedules(w, s.Schedules); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -163,7 +163,7 @@ func (c *Cluster) Set(o SetOptions) *Set {
 	}
 	s := &Set{
 		cluster: c, options: o, as: c.own, log: c.options.Log.With("sync", o.Sync),
-		id:      ApplySetID(parentName(o.Sync), c.options.Namespace, "ConfigMap", ""),
+		id:      SetID(o.Sync, c.options.Namespace),
 		changed: make(chan struct{}, 1),
 		members: map[scope]*mirror{}, others: map[scope]*mirror{}, missed: map[scope]int{},
 		full: map[schema.Key]*unstructured.Unstructured{}, owners: map[string]ownerName{},
@@ -202,6 +202,11 @@ func (s *Set) ID() string { return s.id }
 func ApplySetID(name, namespace, kind, group string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{name, namespace, kind, group}, ".")))
 	return "applyset-" + base64.RawURLEncoding.EncodeToString(sum[:]) + "-v1"
+}
+
+// SetID returns the id of the set of a Sync whose parent is in a namespace.
+func SetID(sync, namespace string) string {
+	return ApplySetID(parentName(sync), namespace, "ConfigMap", "")
 }
 
 // Changed receives a value when a member, the parent or the ledger changed or

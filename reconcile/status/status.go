@@ -224,6 +224,13 @@ func problems(r Report) []Problem {
 		all = append(all, r.Plan.PruneProblem)
 	}
 	all = append(all, r.Warnings...)
+	return Problems(all)
+}
+
+// Problems returns problems as they are published, errors before warnings, and
+// no more of them than fit.
+func Problems(all []*schema.Problem) []Problem {
+	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b *schema.Problem) int {
 		return cmp.Compare(boolInt(a.Severity == schema.SeverityWarning), boolInt(b.Severity == schema.SeverityWarning))
 	})
