@@ -12,6 +12,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/reconcile/status"
 	"rota.dev/rota/render"
@@ -68,6 +70,9 @@ type Options struct {
 	Interval time.Duration
 	// Timeout bounds a fetch and, apart from that, a sync; zero is five minutes.
 	Timeout time.Duration
+	// HandBack, if set, gives a CronJob to the cluster's own controller before it
+	// is applied as one of that controller's.
+	HandBack func(ctx context.Context, name types.NamespacedName) error
 	// OnSync, if set, is told of every round of the loop, after the fact.
 	OnSync func(status.Report, status.Status)
 }

@@ -34,20 +34,21 @@ const flushEvery = 10 * time.Second
 
 // intentions are the last revision's objects as they will be applied.
 type intentions struct {
-	revision string
-	resolved []schema.Object
-	made     []plan.Intended
+	revision   string
+	handedBack map[schema.Key]bool
+	resolved   []schema.Object
+	made       []plan.Intended
 }
 
 // intend is plan.Intend, made once for a revision as long as the server knows
 // its kinds as before: the content of a revision never changes.
 func (m Memory) intend(resolved []schema.Object, o plan.Options) ([]plan.Intended, error) {
-	if i := m.intended; i != nil && i.revision == o.Revision && slices.EqualFunc(i.resolved, resolved, sameIdentity) {
+	if i := m.intended; i != nil && i.revision == o.Revision && maps.Equal(i.handedBack, o.HandedBack) && slices.EqualFunc(i.resolved, resolved, sameIdentity) {
 		return i.made, nil
 	}
 	made, err := plan.Intend(resolved, o)
 	if m.intended != nil && err == nil {
-		*m.intended = intentions{o.Revision, resolved, made}
+		*m.intended = intentions{o.Revision, o.HandedBack, resolved, made}
 	}
 	return made, err
 }

@@ -313,7 +313,7 @@ func (s *Scheduler) converge(ctx context.Context, name types.NamespacedName) (Sc
 	for range maxRounds {
 		if view.CronJob == nil || !schedule.Scheduled(view.CronJob) {
 			s.memory.forget(name)
-			return ScheduleReport{}, nil
+			return ScheduleReport{}, s.sweepLeft(ctx, view)
 		}
 		spec, err := schedule.SpecOf(view.CronJob)
 		if err != nil {

@@ -24,6 +24,11 @@ func (l *Loop) sync(ctx context.Context) (again bool) {
 		l.publish(ctx)
 		return true
 	}
+	if p, err = l.handBack(ctx, p); err != nil {
+		l.report.Cluster = schema.Problems(err)
+		l.publish(ctx)
+		return true
+	}
 	l.report.Plan, l.report.Outcomes = p, nil
 	superseded := false
 	if p.Writes() {
@@ -98,6 +103,7 @@ func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.
 		return plan.Plan{}, Books{}, err
 	}
 	options.Owners, options.Incomplete = seen.Owners, seen.Incomplete
+	options.HandedBack = plan.HandedBack(seen.Live)
 	if len(seen.Refused) > 0 {
 		refused = maps.Clone(refused)
 		if refused == nil {
@@ -196,7 +202,7 @@ func unfinished(p plan.Plan, outcomes []plan.Outcome) bool {
 	for _, c := range p.Changes {
 		switch {
 		case c.Op == plan.Refuse && c.Reason != plan.ReasonPruneGuard,
-			c.Reason == plan.ReasonAwaitsKind, c.Reason == plan.ReasonFought, c.Reason == plan.ReasonDriftedFirst:
+			c.Reason == plan.ReasonAwaitsKind, c.Reason == plan.ReasonFought, c.Reason == plan.ReasonHandBack, c.Reason == plan.ReasonDriftedFirst:
 			return true
 		}
 	}

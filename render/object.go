@@ -254,6 +254,18 @@ func dropServerFields(content map[string]any) {
 var userKeys = map[string][]string{
 	schema.AnnotationRerun:       {"OnChange", "Never", "Ensure"},
 	schema.AnnotationWhileActive: {"Wait", "Replace", "Refuse"},
+	schema.AnnotationScheduler:   {schema.SchedulerEmbedded, schema.SchedulerCluster},
+}
+
+// meaningful reports whether a key of userKeys has a meaning on a kind.
+func meaningful(key string, of schema.Key) bool {
+	switch key {
+	case schema.AnnotationRerun:
+		return of.IsJob()
+	case schema.AnnotationScheduler:
+		return of.IsCronJob()
+	}
+	return of.IsJob() || of.IsCronJob()
 }
 
 // names checks the labels and annotations of a metadata. At is its path.
@@ -306,7 +318,7 @@ func (f *finisher) reserved(field, key string, annotation bool) {
 	case key == schema.AnnotationPause:
 		f.fail("R015", field, "a pause is set on the object in the cluster, as the emergency brake", "Set spec.suspend in the repository instead.")
 	default:
-		f.fail("R015", field, "the keys under rota.dev/ are rota's own", "Remove it; a repository may set rota.dev/rerun and rota.dev/while-active.")
+		f.fail("R015", field, "the keys under rota.dev/ are rota's own", "Remove it; a repository may set rota.dev/rerun, rota.dev/while-active and rota.dev/scheduler.")
 	}
 }
 
@@ -321,7 +333,7 @@ func (f *finisher) reruns() {
 		field := fmt.Sprintf("metadata.annotations[%s]", key)
 		k := f.object.Key()
 		switch {
-		case !k.IsJob() && !(k.IsCronJob() && key == schema.AnnotationWhileActive):
+		case !meaningful(key, k):
 			f.fail("R016", field, "it has no meaning on a "+k.Kind, "Remove it.")
 		case key == schema.AnnotationRerun && value == "OnCommit":
 			f.fail("R016", field, "OnCommit is not supported yet by this version of rota", "Use OnChange, Never or Ensure.")

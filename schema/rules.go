@@ -42,8 +42,8 @@ var documentRules = []Rule{
 	{"R012", "Object that is there twice", "Two documents name the same kind, namespace and name, and only one of them could be applied. This also happens when several overlays of one base are rendered together: render one of them."},
 	{"R013", "CronJob of a removed version", "batch/v1beta1 and batch/v2alpha1 CronJobs are no longer served since Kubernetes 1.25. The fields are the same, so the document is read as batch/v1. Change its apiVersion to silence the warning."},
 	{"R014", "Key of an ApplySet in the repository", "Labels and annotations under applyset.kubernetes.io/ say which tool owns an object, and decide what is pruned. rota writes them itself; a repository must not."},
-	{"R015", "Key of rota's own in the repository", "Keys under rota.dev/ hold rota's records on objects in the cluster. A repository may set the annotations rota.dev/rerun (on Jobs) and rota.dev/while-active (on Jobs and CronJobs), nothing else."},
-	{"R016", "Unknown value of rerun or while-active", "rota.dev/rerun is OnChange (default), Never or Ensure; OnCommit is not supported yet. rota.dev/while-active is Wait (default), Replace or Refuse."},
+	{"R015", "Key of rota's own in the repository", "Keys under rota.dev/ hold rota's records on objects in the cluster. A repository may set the annotations rota.dev/rerun (on Jobs), rota.dev/while-active (on Jobs and CronJobs) and rota.dev/scheduler (on CronJobs), nothing else."},
+	{"R016", "Unknown value of rerun, while-active or scheduler", "rota.dev/rerun is OnChange (default), Never or Ensure; OnCommit is not supported yet. rota.dev/while-active is Wait (default), Replace or Refuse. rota.dev/scheduler is Embedded or Cluster: Cluster leaves a CronJob to the cluster's own controller, whatever the Sync says."},
 }
 
 var ownKindRules = []Rule{

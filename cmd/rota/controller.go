@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -88,6 +89,10 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 	})
 	defer set.Close()
 	embedded := s.Spec.Scheduler == schema.SchedulerEmbedded
+	runs, err := cluster.NewRuns(l.cfg, cluster.RunsOptions{Sync: s.Metadata.Name, SetID: set.ID(), Namespaces: s.Spec.Target.Namespaces, System: rt.namespace})
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	// A commit touches few files; what the others became is kept.
 	renders := renderer{engine: rt.engine, limits: s.Spec.Limits, cache: render.NewCache(0)}
@@ -99,13 +104,12 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 			Prune: s.Spec.PruneEnabled(), MaxPrunePercent: s.Spec.MaxPrunePercent(),
 		},
 		Interval: s.Spec.Interval.Duration, Timeout: s.Spec.Timeout.Duration, OnSync: rt.onSync,
+		HandBack: func(ctx context.Context, name types.NamespacedName) error {
+			return handBack(ctx, runs, name, func(waits string) { l.log.Info("handing back", "cronjob", name.String(), "waits", waits) })
+		},
 	}, l.log)
 	group.Go(func() error { return loop.Run(ctx) })
 	if embedded {
-		runs, err := cluster.NewRuns(l.cfg, cluster.RunsOptions{Sync: s.Metadata.Name, SetID: set.ID(), Namespaces: s.Spec.Target.Namespaces, System: rt.namespace})
-		if err != nil {
-			return err
-		}
 		scheduler := reconcile.NewScheduler(reconcile.SchedulerOptions{
 			Reader: runs, Writer: runs, Keeper: runs, Events: runs, Groups: runs, History: runs.HistoryLedger(rt.namespace, l.log),
 			Sync: s.Metadata.Name, Log: l.log,

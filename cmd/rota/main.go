@@ -86,7 +86,7 @@ func newRoot(executable string) *cobra.Command {
 	root.PersistentFlags().StringVar(&k.context, "context", "", "context of the kubeconfig")
 	root.AddCommand(
 		newRender(), newValidate(k), newDiff(k), newNext(), newApply(k), newRun(k), newStatus(k),
-		newHistory(k), newWhy(k), newPause(k), newResume(k), newTrigger(k),
+		newHistory(k), newWhy(k), newPause(k), newResume(k), newTrigger(k), newRelease(k),
 		newLedger(k), newDemo(), newInit(), newTrace(), newSchema(), newExplain(), newVersion(),
 	)
 	return root

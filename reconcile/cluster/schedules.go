@@ -23,6 +23,7 @@ import (
 // Schedules are the CronJobs of a cluster as a person sees and changes them by
 // hand. It needs no running rota.
 type Schedules struct {
+	config *rest.Config
 	client kubernetes.Interface
 	// system is rota's own namespace.
 	system string
@@ -41,7 +42,7 @@ func NewSchedules(cfg *rest.Config, o Options) (*Schedules, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Schedules{client: client, system: cmp.Or(o.Namespace, DefaultNamespace), log: o.Log}, nil
+	return &Schedules{config: cfg, client: client, system: cmp.Or(o.Namespace, DefaultNamespace), log: o.Log}, nil
 }
 
 // Past is what the API server has of one schedule.

@@ -99,6 +99,10 @@ func decideSame(c Change, in Intended, live *unstructured.Unstructured, input *I
 		// is known no more; what this process remembers decides.
 		c.Force = o.ForceConflicts || input.Applied[c.Key].Digest == in.Digest
 		return correct(c, live, input)
+	case applied != in.Digest && o.HandedBack[c.Key]:
+		// What rota owned of it as its scheduler was given up, not lost.
+		c.Force = true
+		return decide(c, Update, ReasonChanged, "will be left to the cluster's own controller, to which it was handed back")
 	case applied != in.Digest && !o.ReportDrift && lostOfLast(c.Key, live, applied, input) != nil:
 		return correctFirst(c, live, input)
 	case applied != in.Digest:

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"rota.dev/rota/reconcile/schedule"
 	"rota.dev/rota/schema"
 )
 
@@ -57,7 +58,7 @@ func intend(obj schema.Object, o Options, c *canonical) (Intended, error) {
 		}
 		in.RunDigest = digest
 		d.annotations[schema.AnnotationDigest] = digest
-	case key.IsCronJob() && o.EmbeddedScheduler:
+	case key.IsCronJob() && o.borrows(key, obj.Unstructured):
 		spec, _ := d.root["spec"].(map[string]any)
 		suspended, _ := spec["suspend"].(bool)
 		d.annotations[schema.AnnotationScheduler] = "rota"
@@ -66,6 +67,9 @@ func intend(obj schema.Object, o Options, c *canonical) (Intended, error) {
 	case key.IsCronJob():
 		// The cluster's own controller knows no such rules.
 		delete(d.annotations, schema.AnnotationPolicy)
+		if leftToCluster(obj.Unstructured) {
+			d.annotations[schema.AnnotationScheduler] = schedule.ByCluster
+		}
 	case key.Group == "" && key.Kind == "Secret":
 		d.foldStringData()
 	}
@@ -87,6 +91,41 @@ func intend(obj schema.Object, o Options, c *canonical) (Intended, error) {
 		d.annotations[schema.AnnotationOrigin] = at
 	}
 	return in, nil
+}
+
+// borrows reports whether rota schedules a CronJob of the repository.
+func (o Options) borrows(key schema.Key, cronJob *unstructured.Unstructured) bool {
+	return o.EmbeddedScheduler && !o.HandedBack[key] && !leftToCluster(cronJob)
+}
+
+// leftToCluster reports whether a CronJob says that the cluster's own controller
+// schedules it: in the repository for good, in the cluster since a hand-back.
+func leftToCluster(cronJob *unstructured.Unstructured) bool {
+	return annotation(cronJob, schema.AnnotationScheduler) == schedule.ByCluster
+}
+
+// HandedBack returns the CronJobs of live that were given back to the cluster's
+// own controller.
+func HandedBack(live map[schema.Key]*unstructured.Unstructured) map[schema.Key]bool {
+	var back map[schema.Key]bool
+	for key, object := range live {
+		if !key.IsCronJob() || !leftToCluster(object) {
+			continue
+		}
+		if back == nil {
+			back = map[schema.Key]bool{}
+		}
+		back[key] = true
+	}
+	return back
+}
+
+// HandsBack reports whether c takes a CronJob from rota's scheduler and gives it
+// to the cluster's own.
+func HandsBack(c Change) bool {
+	return c.Key.IsCronJob() && c.Op == Update && c.Before != nil && c.Object != nil &&
+		annotation(c.Before, schema.AnnotationScheduler) == schedule.ByRota &&
+		annotation(c.Object.Unstructured, schema.AnnotationScheduler) != schedule.ByRota
 }
 
 // draft is an object of which only what Intend changes is copied.

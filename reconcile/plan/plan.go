@@ -72,6 +72,9 @@ type Options struct {
 	// EmbeddedScheduler borrows CronJobs (DESIGN: suspended in the cluster,
 	// fired by rota); without it the cluster's own controller fires them.
 	EmbeddedScheduler bool
+	// HandedBack are CronJobs that somebody gave back to the cluster's own
+	// controller: they are not borrowed whatever EmbeddedScheduler says.
+	HandedBack map[schema.Key]bool
 	// ReportDrift leaves drift as it is and says so; otherwise it is corrected.
 	ReportDrift bool
 	// ForceConflicts takes fields that other managers own on first contact.
@@ -132,6 +135,7 @@ const (
 	ReasonInvalid       Reason = "Invalid"      // see Problem
 	ReasonNoLedger      Reason = "LedgerUnreadable"
 	ReasonFought        Reason = "Fought"       // somebody undoes every correction
+	ReasonHandBack      Reason = "HandBack"     // a CronJob that rota gives to the cluster's own controller first
 	ReasonDriftedFirst  Reason = "DriftedFirst" // drift is corrected before a change
 	ReasonAwaitsKind    Reason = "AwaitsKind"   // its CRD is in the same plan
 )
