@@ -73,6 +73,10 @@ type Options struct {
 	// HandBack, if set, gives a CronJob to the cluster's own controller before it
 	// is applied as one of that controller's.
 	HandBack func(ctx context.Context, name types.NamespacedName) error
+	// Troubles, if set, are what the Scheduler of the Sync could not carry out;
+	// News is sent to when they have changed.
+	Troubles func() []*schema.Problem
+	News     <-chan struct{}
 	// OnSync, if set, is told of every round of the loop, after the fact.
 	OnSync func(status.Report, status.Status)
 }
@@ -117,7 +121,7 @@ func NewLoop(source Source, render Render, cluster Cluster, records Records, opt
 func (l *Loop) Run(ctx context.Context) error {
 	fetching := make(chan error, 1)
 	go func() { fetching <- l.fetchLoop(ctx) }()
-	var retry <-chan time.Time
+	var retry, publish <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -132,6 +136,15 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 		case <-l.cluster.Changed():
 		case <-retry:
+		case <-l.options.News:
+			if publish == nil {
+				publish = time.After(troublesDelay)
+			}
+			continue
+		case <-publish:
+			publish = nil
+			l.publish(ctx)
+			continue
 		}
 		if l.current == nil {
 			l.publish(ctx)

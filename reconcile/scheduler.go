@@ -158,6 +158,9 @@ type Scheduler struct {
 	groups  *groupMemory
 	history *historian
 
+	// news is sent to when a decision fails that did not before, or no longer.
+	news chan struct{}
+
 	mu      sync.Mutex
 	reports map[types.NamespacedName]ScheduleReport
 }
@@ -188,7 +191,7 @@ func NewScheduler(o SchedulerOptions) *Scheduler {
 	if o.ClockCheck <= 0 {
 		o.ClockCheck = time.Second
 	}
-	return &Scheduler{SchedulerOptions: o, reports: map[types.NamespacedName]ScheduleReport{}}
+	return &Scheduler{SchedulerOptions: o, news: make(chan struct{}, 1), reports: map[types.NamespacedName]ScheduleReport{}}
 }
 
 // Run schedules until ctx ends, and returns nil then, when nothing of it runs
@@ -271,6 +274,9 @@ func (s *Scheduler) schedule(ctx context.Context, name types.NamespacedName) (wa
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.reports[name]
+	if (err == nil) != (before.Err == nil) {
+		signal(s.news)
+	}
 	if err == nil && r.Name == (types.NamespacedName{}) {
 		delete(s.reports, name)
 		return time.Time{}

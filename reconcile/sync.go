@@ -179,6 +179,9 @@ func (l *Loop) apply(ctx context.Context, p plan.Plan) (outcomes []plan.Outcome,
 // new. Failing to is no reason to stop.
 func (l *Loop) publish(ctx context.Context) {
 	l.report.Now = time.Now()
+	if l.options.Troubles != nil {
+		l.report.Schedules = l.options.Troubles()
+	}
 	s := status.Summarize(l.report, l.published)
 	if l.published == nil || !l.published.Same(s) {
 		if err := l.records.PublishStatus(ctx, s); err != nil {

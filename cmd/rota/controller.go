@@ -97,7 +97,7 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 	// A commit touches few files; what the others became is kept.
 	renders := renderer{engine: rt.engine, limits: s.Spec.Limits, cache: render.NewCache(0)}
 	rendered := func(tree render.Tree) ([]schema.Object, []*schema.Problem, error) { return renders.tree(ctx, tree) }
-	loop := reconcile.NewLoop(l.source, rendered, set, records{set}, reconcile.Options{
+	options := reconcile.Options{
 		Plan: plan.Options{
 			Sync: s.Metadata.Name, SetID: set.ID(), EmbeddedScheduler: embedded,
 			ReportDrift: s.Spec.Drift == schema.DriftReport, ForceConflicts: s.Spec.Apply.ForceConflicts,
@@ -107,15 +107,17 @@ func (rt controller) lead(ctx context.Context, s schema.Sync, l led) error {
 		HandBack: func(ctx context.Context, name types.NamespacedName) error {
 			return handBack(ctx, runs, name, func(waits string) { l.log.Info("handing back", "cronjob", name.String(), "waits", waits) })
 		},
-	}, l.log)
-	group.Go(func() error { return loop.Run(ctx) })
+	}
 	if embedded {
 		scheduler := reconcile.NewScheduler(reconcile.SchedulerOptions{
 			Reader: runs, Writer: runs, Keeper: runs, Events: runs, Groups: runs, History: runs.HistoryLedger(rt.namespace, l.log),
 			Sync: s.Metadata.Name, Log: l.log,
 		})
+		options.Troubles, options.News = scheduler.Troubles, scheduler.News()
 		group.Go(func() error { return scheduler.Run(ctx) })
 	}
+	loop := reconcile.NewLoop(l.source, rendered, set, records{set}, options, l.log)
+	group.Go(func() error { return loop.Run(ctx) })
 	return group.Wait()
 }
 

@@ -30,6 +30,8 @@ type Report struct {
 	// Plan is the last plan, Outcomes what became of it.
 	Plan     plan.Plan
 	Outcomes []plan.Outcome
+	// Schedules are what the scheduler could not carry out.
+	Schedules []*schema.Problem
 	// Now is when the round ended.
 	Now time.Time
 }
@@ -223,7 +225,7 @@ func problems(r Report) []Problem {
 	if r.Plan.PruneProblem != nil {
 		all = append(all, r.Plan.PruneProblem)
 	}
-	all = append(all, r.Warnings...)
+	all = append(append(all, r.Schedules...), r.Warnings...)
 	return Problems(all)
 }
 
