@@ -51,7 +51,7 @@ const handBackPoll = time.Second
 // ctx.
 func (s *Scheduler) HandBack(ctx context.Context, name types.NamespacedName, owner RunOwner, note func(string)) error {
 	if s.memory == nil {
-		s.memory = newRunMemory()
+		s.memory, s.groups = newRunMemory(), newGroupMemory()
 	}
 	told := ""
 	for {
@@ -109,9 +109,12 @@ func (s *Scheduler) handBackOnce(ctx context.Context, name types.NamespacedName,
 	if quiet := schedule.QuietFrom(spec, now); quiet.After(now) {
 		return "a slot is near; it goes on at " + schedule.ShowTime(quiet.Truncate(time.Second).Add(time.Second), time.UTC), nil
 	}
+	// Places in a concurrency group are given by the Scheduler that knows all
+	// of the group; a run that waits for one is waited for here.
+	view.GroupUnknown = spec.Rules.ConcurrencyGroup != nil
 	state := schedule.StateOf(view)
 	if actions := schedule.Settling(spec, state, now); len(actions) > 0 {
-		run := protocol{Scheduler: s, name: name, view: view}
+		run := protocol{Scheduler: s, name: name, view: view, spec: spec}
 		settled, err := run.carryOut(ctx, actions)
 		if settled > 0 {
 			return "Pods of another run are still there", err
