@@ -77,6 +77,7 @@ type historyRow struct {
 	Slot      *time.Time `json:"slot,omitempty"`
 	Last      *time.Time `json:"last,omitempty"`
 	Count     int        `json:"count"`
+	Retry     int        `json:"retry,omitempty"`
 	Outcome   string     `json:"outcome"`
 	Reason    string     `json:"reason,omitempty"`
 	By        string     `json:"by,omitempty"`
@@ -98,6 +99,7 @@ func historyRows(all []cluster.Past) []historyRow {
 		zone := zoneOfPast(p)
 		for _, e := range p.History.Entries {
 			rows = append(rows, rowOf(p, e, zone))
+			rows = append(rows, retryRows(p, e, zone)...)
 		}
 		for _, job := range p.Manual {
 			rows = append(rows, manualRow(p, job, zone))
@@ -145,6 +147,24 @@ func rowOf(p cluster.Past, e schedule.Entry, zone *time.Location) historyRow {
 	return r
 }
 
+// retryRows are the retries of a slot's run, a line each.
+func retryRows(p cluster.Past, e schedule.Entry, zone *time.Location) []historyRow {
+	if e.Run == nil {
+		return nil
+	}
+	var rows []historyRow
+	for _, retry := range e.Run.Retries {
+		r := historyRow{Namespace: p.Name.Namespace, Name: p.Name.Name, Slot: in(e.Slot, zone), Count: 1, Retry: retry.Number,
+			Outcome: string(retry.Outcome), Reason: string(retry.Reason), By: retry.By, at: e.Slot, zone: zone}
+		if retry.Outcome == schedule.Ran {
+			r.Job, r.Result = schedule.RetryName(p.Name.Name, e.Slot, retry.Number), string(retry.Result)
+			r.Started, r.Ended = in(retry.Started, zone), in(retry.Ended, zone)
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
 func manualRow(p cluster.Past, job *batchv1.Job, zone *time.Location) historyRow {
 	r := historyRow{Namespace: p.Name.Namespace, Name: p.Name.Name, Count: 1, Outcome: "Triggered", Job: job.Name, UID: string(job.UID),
 		Revision: job.Annotations[schema.AnnotationRevision], at: job.CreationTimestamp.Time, zone: zone, By: job.Annotations[schema.AnnotationParameters]}
@@ -176,6 +196,9 @@ func (r historyRow) slot() string {
 	text := schedule.ShowTime(r.at, r.zone)
 	if r.Slot == nil {
 		return text + " (by hand)"
+	}
+	if r.Retry > 0 {
+		return fmt.Sprintf("%s retry %d", text, r.Retry)
 	}
 	if r.Last != nil {
 		text += fmt.Sprintf(" to %s, %d slots", r.Last.Format("01-02 15:04"), r.Count)

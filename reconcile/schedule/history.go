@@ -76,6 +76,8 @@ type RunRecord struct {
 	Started time.Time `json:"started,omitzero"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Result  RunResult `json:"result,omitempty"`
+	// Retries are those of the run, in order.
+	Retries []RetryRecord `json:"retries,omitempty"`
 	// Late is, of several runs, how long after its slot the latest one
 	// started, in nanoseconds.
 	Late time.Duration `json:"late,omitempty"`
@@ -129,14 +131,14 @@ func HistoryOf(v View) History {
 	}
 	h := History{CronJob: cj.UID, active: map[string]bool{}}
 	for _, r := range cursor.Recent {
-		r.By = keep(r.By)
-		h.put(Entry{Resolution: r})
+		h.put(resolutionEntry(r))
 	}
 	if len(cursor.Recent) == maxRecent {
 		h.Entries[0].Gap = true // until it is found to join what is known
 	}
 	h.InForce = []InForce{{Schedule: cursor.Schedule, Zone: cursor.Zone, Since: cursor.Since}}
-	cursor.Recent = nil
+	// A CronJob that is made anew does not go on with retries of the old one.
+	cursor.Recent, cursor.Retry = nil, nil
 	if cursor.Hold != nil {
 		hold := *cursor.Hold
 		hold.By = keep(hold.By)
@@ -155,7 +157,7 @@ func HistoryOf(v View) History {
 		case run.Finished == "" && !run.Deleting:
 			h.active[run.Name] = true
 		}
-		h.put(Entry{Resolution: Resolution{Slot: run.Slot.UTC(), Outcome: Ran}, Run: recordOf(run, job), Gap: true, alone: true})
+		h.put(jobEntry(run, job))
 	}
 	return h
 }
@@ -229,6 +231,7 @@ func (r *RunRecord) with(o *RunRecord) *RunRecord {
 	if both.Result == "" || both.Result == RunGone && o.Result != "" {
 		both.Result = o.Result
 	}
+	both.Retries = mergeRetries(r.Retries, o.Retries)
 	return &both
 }
 
@@ -280,6 +283,7 @@ func (h *History) join(entries []Entry) {
 func (h *History) ends(view History) {
 	for i := range h.Entries {
 		e := &h.Entries[i]
+		e.retriesEnd(&view)
 		if e.Outcome != Ran || e.Slot.After(view.Cursor.Slot) || e.Run != nil && e.Run.Result != "" || view.names(e.Slot) {
 			continue
 		}
@@ -295,13 +299,7 @@ func (h *History) ends(view History) {
 // names reports whether a run of the slot may still end. All runs of a CronJob
 // have its name and the slot's minute.
 func (h *History) names(slot time.Time) bool {
-	suffix := JobName("", slot)
-	for name := range h.active {
-		if len(name) >= len(suffix) && name[len(name)-len(suffix):] == suffix {
-			return true
-		}
-	}
-	return false
+	return h.namesEnding(JobName("", slot))
 }
 
 func inForce(old, newer []InForce) []InForce {

@@ -25,6 +25,8 @@ func (r Reason) Explain(by string) string {
 		return named("the schedule was paused (%s), and a later slot was due when that ended", "the schedule was paused, and a later slot was due when that ended")
 	case Blocked:
 		return named("the run %s is active, and the policy allows one at a time", "another run is active, and the policy allows one at a time")
+	case GroupFull:
+		return named("its concurrency group had no place for it (%s)", "its concurrency group had no place for it")
 	case DeadlineMissed:
 		return named("startingDeadlineSeconds went by before it could start; %s was in the way", "startingDeadlineSeconds went by before it could start")
 	case Superseded:
@@ -92,6 +94,7 @@ func (w *why) ran(e Entry) {
 		w.out.Details = append(w.out.Details, fmt.Sprintf("it began at %s, %s after its slot", w.at(e.Run.Started), rounded(e.Lateness())))
 	}
 	w.revision(e)
+	w.retries(e)
 	if job := w.job(w.out.Job); job == nil {
 		w.out.Details = append(w.out.Details, "the Job is not there any more")
 	}
@@ -179,10 +182,15 @@ func (w *why) held(slot time.Time) (stop string, hold bool) {
 		return c.Reason.Explain(c.By), false
 	case p != nil && (p.Until.IsZero() || p.Until.After(due) && p.Until.After(w.Now)):
 		return "the schedule is paused " + p.Describe(w.out.Zone), true
-	case !due.After(w.Now) && w.History.Cursor.Hold != nil && w.History.Cursor.Hold.Reason == Blocked:
-		return Blocked.Explain(w.History.Cursor.Hold.By), true
+	case !due.After(w.Now) && w.waiting():
+		return w.History.Cursor.Hold.Reason.Explain(w.History.Cursor.Hold.By), true
 	}
 	return "", false
+}
+
+// waiting reports whether slots are held back for other runs to end.
+func (w *why) waiting() bool {
+	return w.History.Cursor.Hold != nil && waits(w.History.Cursor.Hold.Reason)
 }
 
 // Describe says until when and why.
@@ -203,7 +211,7 @@ func (w *why) afterHold() []string {
 		return nil
 	}
 	var out []string
-	if w.spec.Pause != nil || w.History.Cursor.Hold != nil && w.History.Cursor.Hold.Reason == Blocked {
+	if w.spec.Pause != nil || w.waiting() {
 		out = append(out, "when that ends, "+w.catchUp())
 	}
 	return append(out, w.deadline()...)
