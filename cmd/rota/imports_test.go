@@ -30,6 +30,7 @@ var layers = map[string]struct {
 	"reconcile/forecast":                {[]string{"schema", "render/calendar", "reconcile/plan", "reconcile/schedule"}, "pure: says when schedules will fire"},
 	"reconcile/plan":                    {[]string{"schema", "reconcile/schedule"}, "pure: decides, so it must be testable without a cluster"},
 	"reconcile/schedule":                {[]string{"schema"}, "pure: decides, so it must be testable without a clock"},
+	"reconcile/history":                 {[]string{"schema"}, "pure: judges what a scheduler did, so it must share no code with it"},
 	"reconcile/status":                  {[]string{"schema", "reconcile/plan", "reconcile/schedule"}, "pure: summarizes what the decisions and edges report"},
 	"reconcile/source":                  {[]string{"schema", "render"}, "an edge: delivers the core's Tree, knows no other edge"},
 	"reconcile/cluster":                 {[]string{"schema", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "an edge and the only writer: knows no other edge"},
@@ -56,7 +57,7 @@ var outside = []struct {
 }
 
 // pure packages decide; they must not be able to reach the world.
-var pure = []string{"schema", "render", "render/calendar", "render/expand", "render/overlay", "reconcile/forecast", "reconcile/plan", "reconcile/schedule", "reconcile/status"}
+var pure = []string{"schema", "render", "render/calendar", "render/expand", "render/overlay", "reconcile/forecast", "reconcile/plan", "reconcile/schedule", "reconcile/history", "reconcile/status"}
 
 // impure are the ways out that a pure package must not import itself.
 var impure = []string{"net", "net/http", "os/exec", "log", "log/slog", "k8s.io/client-go", "k8s.io/klog"}
