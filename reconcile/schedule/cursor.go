@@ -80,8 +80,8 @@ type Cursor struct {
 type Hold struct {
 	Reason Reason    `json:"reason"`
 	Since  time.Time `json:"since"`
-	// Until is when a closure ends; zero for other holds and for one that
-	// does not end.
+	// Until is when a closure or a pause ends by itself; zero if it does not,
+	// and for other holds.
 	Until time.Time `json:"until,omitzero"`
 	// By is the run in the way, for Blocked, the runs in the way, for
 	// GroupFull, the reason of a pause, or the rule of the policy.

@@ -151,7 +151,7 @@ func (d *decider) heldBack() {
 	case d.spec.Suspended:
 		d.held = &Hold{Reason: Suspended}
 	case pause != nil && (pause.Until.IsZero() || pause.Until.After(d.now)):
-		d.held = &Hold{Reason: Paused, By: pause.Reason}
+		d.held = &Hold{Reason: Paused, By: pause.Reason, Until: pause.Until}
 		d.wake(pause.Until)
 	}
 }

@@ -45,6 +45,9 @@ func describe(d Decision) string {
 			text += fmt.Sprintf(" %d %s", a.Count, a.Reason)
 		case HoldBack:
 			text += " " + string(a.Hold.Reason)
+			if halts(a.Hold.Reason) && !a.Hold.Until.IsZero() {
+				text += " until " + a.Hold.Until.Format("15:04")
+			}
 		case Forget:
 			text += " " + a.Ref.Name
 		case Release:
@@ -339,6 +342,23 @@ func TestDecideOnEditsAndHolds(t *testing.T) {
 			want: "Skip 1 Superseded, Skip 3 Suspended, Start 05-19 14:00",
 			change: func(_ *Spec, s *State) {
 				s.Cursor.Hold = &Hold{Reason: Suspended, Since: at("10:30")}
+			}},
+		"a pause that ended by itself while rota was down: what came after it was not paused": {
+			row:  row{cron: hourly, created: "08:59", last: "09:00", now: "14:01"},
+			want: "Skip 1 Superseded, Skip 2 Paused, Skip 1 Superseded, Start 05-19 14:00",
+			change: func(_ *Spec, s *State) {
+				s.Cursor.Hold = &Hold{Reason: Paused, Since: at("10:30"), Until: at("12:30")}
+			}},
+		"a pause is recorded with its end": {
+			row:    row{cron: hourly, created: "08:59", last: "09:00", now: "09:30"},
+			want:   "HoldBack Paused until 12:30",
+			change: func(p *Spec, _ *State) { p.Pause = &Pause{Until: at("12:30")} }},
+		"a pause that is prolonged is recorded anew": {
+			row:  row{cron: hourly, created: "08:59", last: "09:00", now: "11:30"},
+			want: "HoldBack Paused until 12:30",
+			change: func(p *Spec, s *State) {
+				p.Pause = &Pause{Until: at("12:30")}
+				s.Cursor.Hold = &Hold{Reason: Paused, Since: at("10:30"), Until: at("12:00")}
 			}},
 		"resumed with nothing due": {
 			row:    row{cron: hourly, created: "08:59", last: "14:00", now: "14:01"},

@@ -113,7 +113,7 @@ func (d *decider) hold(h Hold) {
 	before := d.state.Cursor.Hold
 	h.Since = d.now
 	if before != nil {
-		if before.Reason == h.Reason && before.By == h.By {
+		if before.Reason == h.Reason && before.By == h.By && before.Until.Equal(h.Until) {
 			return
 		}
 		if halts(before.Reason) && halts(h.Reason) {
@@ -356,8 +356,13 @@ func (d *decider) skip(times Times, after, until time.Time, reason Reason) {
 	if hold := d.state.Cursor.Hold; hold != nil {
 		by = hold.By
 		if halts(hold.Reason) && reason != Edited {
+			end := until
+			if !hold.Until.IsZero() {
+				end = earliest(until, hold.Until.Add(-time.Nanosecond))
+			}
 			d.skipRange(times, after, earliest(until, hold.Since), reason, "")
-			d.skipRange(times, latest(after, hold.Since), until, hold.Reason, by)
+			d.skipRange(times, latest(after, hold.Since), end, hold.Reason, by)
+			d.skipRange(times, latest(after, end), until, reason, "")
 			return
 		}
 	}
