@@ -115,6 +115,8 @@ type SchedulerOptions struct {
 //	prepare's answer lost                  a prepared Job, or none            the next Prepare: AlreadyExists, read live, go on with it
 //	crash between prepare and commit       a prepared Job after the cursor    the next Decide starts the slot with the same Job; if the
 //	                                                                          slot is skipped instead, that commit moves the cursor past it: sweep
+//	edited between the two                 a prepared Job of the old one      the next Decide deletes it, which nobody can commit to any
+//	                                                                          more, and prepares one of the new revision
 //	commit refused (409)                   another's record is newer          read live: uid in active: released; slot at or before the
 //	                                                                          cursor: swept; else decided again with the same Job
 //	commit's answer lost                   either                             read live, as for a 409; the late one is refused by its resourceVersion

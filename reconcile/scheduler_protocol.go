@@ -134,7 +134,7 @@ func (p *protocol) beforeRecord(ctx context.Context, actions []schedule.Action) 
 			}
 		case schedule.Start:
 			job, stranger, err := p.prepare(ctx, a)
-			if err != nil {
+			if err != nil || (job == nil && !stranger) {
 				return nil, nil, err
 			}
 			if stranger {
@@ -160,7 +160,8 @@ func taken(a schedule.Start) schedule.Action {
 }
 
 // prepare creates the Job of a start, or finds the one that an earlier try
-// created. stranger means that the name belongs to something else.
+// created. stranger means that the name belongs to something else; neither, that
+// the view was wrong and is new.
 func (p *protocol) prepare(ctx context.Context, a schedule.Start) (job *batchv1.Job, stranger bool, err error) {
 	cj := p.view.CronJob
 	wanted := schedule.NewRun(cj, p.Sync, a.Slot)
@@ -188,6 +189,8 @@ func (p *protocol) prepare(ctx context.Context, a schedule.Start) (job *batchv1.
 	}
 	run, ours := schedule.RunOf(cj, job)
 	switch {
+	case ours && !run.Deleting && outdated(cj, job, p.Sync):
+		return nil, false, p.renew(ctx, job)
 	case ours && run.Slot.Equal(a.Slot) && !run.Deleting && !run.Withdrawn:
 		// Ours from an earlier try; or the run of this slot that the cluster's
 		// own controller made while the CronJob was not borrowed: then it ran,
