@@ -21,6 +21,7 @@ import (
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"rota.dev/rota/reconcile/history"
 	"rota.dev/rota/reconcile/schedule"
 	"rota.dev/rota/schema"
 )
@@ -37,10 +38,16 @@ type model struct {
 	cronJobs map[types.NamespacedName]*batchv1.CronJob
 	groups   map[string]schedule.Group
 	jobs     map[types.NamespacedName]*batchv1.Job
-	clients  []*modelClient
+	// runsOf has the Jobs by the schedule that they are labelled with.
+	runsOf  map[types.NamespacedName]map[types.NamespacedName]*batchv1.Job
+	clients []*modelClient
+	// recorder, if set, is shown everything that is stored.
+	recorder *history.Recorder
 
-	// duration is how long a Job runs; dying how long its Pods outlive it.
+	// duration is how long a Job runs, takes that of the runs of a schedule if it
+	// differs, and dying how long its Pods outlive it.
 	duration, dying time.Duration
+	takes           map[string]time.Duration
 	// pods has the uids of Jobs with Pods left, by the CronJob's name.
 	pods map[types.UID]string
 
@@ -63,6 +70,7 @@ func newModel(t testing.TB) *model {
 		cronJobs: map[types.NamespacedName]*batchv1.CronJob{},
 		groups:   map[string]schedule.Group{},
 		jobs:     map[types.NamespacedName]*batchv1.Job{},
+		runsOf:   map[types.NamespacedName]map[types.NamespacedName]*batchv1.Job{},
 		duration: 20 * time.Second,
 		pods:     map[types.UID]string{},
 		begun:    map[string][]time.Time{},
@@ -105,7 +113,7 @@ func (m *model) cronJob(name, cron string, policy batchv1.ConcurrencyPolicy, cha
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	cj.ResourceVersion = m.next()
-	m.cronJobs[key(cj)] = cj
+	m.keep(cj)
 	m.resolved[name] = map[int64][]schedule.Outcome{}
 	m.notify(key(cj))
 }
@@ -132,8 +140,48 @@ func (m *model) edit(name string, change func(*batchv1.CronJob)) {
 	cj := m.cronJobs[k].DeepCopy()
 	change(cj)
 	cj.ResourceVersion = m.next()
-	m.cronJobs[k] = cj
+	m.keep(cj)
 	m.notify(k)
+}
+
+// keep stores a CronJob.
+func (m *model) keep(cj *batchv1.CronJob) {
+	m.cronJobs[key(cj)] = cj
+	if m.recorder != nil {
+		m.recorder.CronJob(time.Now(), cj)
+	}
+}
+
+// keepJob stores a Job.
+func (m *model) keepJob(job *batchv1.Job) {
+	of := types.NamespacedName{Namespace: job.Namespace, Name: job.Labels[schema.LabelSchedule]}
+	if before := m.jobs[key(job)]; before != nil {
+		delete(m.runsOf[types.NamespacedName{Namespace: before.Namespace, Name: before.Labels[schema.LabelSchedule]}], key(job))
+	}
+	if m.runsOf[of] == nil {
+		m.runsOf[of] = map[types.NamespacedName]*batchv1.Job{}
+	}
+	m.jobs[key(job)], m.runsOf[of][key(job)] = job, job
+	if m.recorder != nil {
+		m.recorder.Job(time.Now(), job, false)
+	}
+}
+
+// dropPods notes that the Pods of a run are gone.
+func (m *model) dropPods(uid types.UID) {
+	if _, there := m.pods[uid]; there && m.recorder != nil {
+		m.recorder.Pod(time.Now(), podOf(uid, m.pods[uid]), true)
+	}
+	delete(m.pods, uid)
+}
+
+// podOf is the Pod of a run.
+func podOf(job types.UID, schedule string) *corev1.Pod {
+	controls := true
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		UID: job + "-pod", Labels: map[string]string{schema.LabelSchedule: schedule},
+		OwnerReferences: []metav1.OwnerReference{{UID: job, Controller: &controls}},
+	}}
 }
 
 func (m *model) editJob(name string, change func(*batchv1.Job)) {
@@ -150,7 +198,7 @@ func (m *model) editJob(name string, change func(*batchv1.Job)) {
 // put stores a Job and lets the Job controller have its say.
 func (m *model) put(job *batchv1.Job) {
 	job.ResourceVersion = m.next()
-	m.jobs[key(job)] = job
+	m.keepJob(job)
 	m.notifyJob(job)
 	suspended := job.Spec.Suspend != nil && *job.Spec.Suspend
 	if _, on := m.running[job.UID]; !suspended && !on && len(job.Status.Conditions) == 0 {
@@ -167,14 +215,21 @@ func (m *model) begin(job *batchv1.Job) {
 	}
 	m.running[job.UID] = job.Name
 	m.pods[job.UID] = name
+	if m.recorder != nil {
+		m.recorder.Pod(time.Now(), podOf(job.UID, name), false)
+	}
 	m.begun[job.Name] = append(m.begun[job.Name], time.Now())
 	m.crowd(job.Labels[schema.LabelGroup])
 	uid, k := job.UID, key(job)
-	time.AfterFunc(m.duration, func() {
+	duration := m.duration
+	if takes, ok := m.takes[name]; ok {
+		duration = takes
+	}
+	time.AfterFunc(duration, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if now := m.jobs[k]; now != nil && now.UID == uid && now.DeletionTimestamp == nil {
-			delete(m.pods, uid)
+			m.dropPods(uid)
 			now = now.DeepCopy()
 			end := metav1.Time{Time: time.Now()}
 			now.Status.CompletionTime = &end
@@ -184,7 +239,7 @@ func (m *model) begin(job *batchv1.Job) {
 			}
 			now.Status.Conditions = []batchv1.JobCondition{{Type: how, Status: corev1.ConditionTrue, LastTransitionTime: end}}
 			now.ResourceVersion = m.next()
-			m.jobs[k] = now
+			m.keepJob(now)
 			m.notifyJob(now)
 		}
 	})
@@ -215,10 +270,8 @@ func (m *model) notify(name types.NamespacedName) {
 
 func (m *model) view(name types.NamespacedName) schedule.View {
 	view := schedule.View{CronJob: m.cronJobs[name]}
-	for _, k := range slices.SortedFunc(maps.Keys(m.jobs), compareNames) {
-		if job := m.jobs[k]; job.Labels[schema.LabelSchedule] == name.Name {
-			view.Jobs = append(view.Jobs, job)
-		}
+	for _, k := range slices.SortedFunc(maps.Keys(m.runsOf[name]), compareNames) {
+		view.Jobs = append(view.Jobs, m.jobs[k])
 	}
 	return view
 }
@@ -226,6 +279,10 @@ func (m *model) view(name types.NamespacedName) schedule.View {
 func (m *model) remove(job *batchv1.Job) {
 	m.version++
 	delete(m.jobs, key(job))
+	delete(m.runsOf[types.NamespacedName{Namespace: job.Namespace, Name: job.Labels[schema.LabelSchedule]}], key(job))
+	if m.recorder != nil {
+		m.recorder.Job(time.Now(), job, true)
+	}
 	m.notifyJob(job)
 }
 
@@ -239,6 +296,9 @@ func (m *model) journal(before, after *batchv1.CronJob) {
 	}
 	if now.Slot.Before(old.Slot) {
 		m.t.Errorf("%s: the cursor went back from %s to %s", after.Name, old.Slot, now.Slot)
+	}
+	if m.recorder != nil {
+		return // the history checker judges the rest, edits included
 	}
 	fresh := now.Recent
 	for len(old.Recent) > 0 && len(fresh) > 0 {
@@ -426,7 +486,7 @@ func (c *modelClient) Commit(ctx context.Context, cj *batchv1.CronJob) (*batchv1
 		cj.Spec = *stored.Spec.DeepCopy()
 		cj.ResourceVersion = c.m.next()
 		c.m.journal(stored, cj)
-		c.m.cronJobs[key(cj)] = cj
+		c.m.keep(cj)
 		c.m.notify(key(cj))
 		return cj, nil
 	})
@@ -477,12 +537,12 @@ func (c *modelClient) Delete(ctx context.Context, job *batchv1.Job, how schedule
 			stored = stored.DeepCopy()
 			stored.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 			stored.ResourceVersion = c.m.next()
-			c.m.jobs[key(job)] = stored
+			c.m.keepJob(stored)
 			c.m.notifyJob(stored)
 			time.AfterFunc(c.m.dying, func() {
 				c.m.mu.Lock()
 				defer c.m.mu.Unlock()
-				delete(c.m.pods, stored.UID)
+				c.m.dropPods(stored.UID)
 				c.m.remove(stored)
 			})
 			return true, nil
@@ -490,7 +550,7 @@ func (c *modelClient) Delete(ctx context.Context, job *batchv1.Job, how schedule
 		time.AfterFunc(c.m.dying, func() {
 			c.m.mu.Lock()
 			defer c.m.mu.Unlock()
-			delete(c.m.pods, stored.UID)
+			c.m.dropPods(stored.UID)
 		})
 		c.m.remove(stored)
 		return true, nil

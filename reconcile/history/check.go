@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
@@ -95,22 +96,29 @@ type check struct {
 	slots map[int64]*slot
 	// order has them in order of time.
 	order []*slot
-	// held, forbid and replace are what is in the way of a start, merged: under
+	// halted, forbid and replace are what is in the way of a start, merged: under
 	// any policy, under Forbid and under Replace.
-	held, forbid, replace []Span
+	halted, forbid, replace []Span
 	// holds are suspensions and pauses.
-	holds  []Span
+	holds  []held
 	parsed []fields
 	found  map[int64]map[Verdict][]string
 	// first has the record that first had a run, by uid.
 	first map[types.UID]*Commit
 }
 
+// held is a suspension or pause; Ends says that it ended by itself.
+type held struct {
+	Span
+	Ends bool
+}
+
 // slot is one that came due, and what the journal says of it.
 type slot struct {
 	at time.Time
-	// due is when the clock showed it.
-	due time.Time
+	// reading is when it is due, which jitter puts after the slot itself; due is
+	// when the clock showed that.
+	reading, due time.Time
 	// revision is the index of the one that was in force then.
 	revision int
 	closed   string
@@ -199,7 +207,11 @@ func (k *check) expect() error {
 // came due in that time.
 func (k *check) comesDue(i int, at, until time.Time) error {
 	r := k.Revisions[i]
-	due := k.clock.when(at, k.Revisions[0].At)
+	reading, err := k.jittered(i, at)
+	if err != nil {
+		return err
+	}
+	due := k.clock.when(reading, k.Revisions[0].At)
 	if due.Before(r.At) {
 		if k.slots[at.Unix()] != nil || i > 0 && k.sameTimes(i-1, i) {
 			return nil // it was the earlier revision's
@@ -213,8 +225,32 @@ func (k *check) comesDue(i int, at, until time.Time) error {
 	if err != nil {
 		return err
 	}
-	k.slots[at.Unix()] = &slot{at: at, due: due, revision: i, closed: why}
+	k.slots[at.Unix()] = &slot{at: at, reading: reading, due: due, revision: i, closed: why}
 	return nil
+}
+
+// jittered returns when a slot of a revision is due. The offset is pinned here,
+// for a change of it would move every run that there is.
+func (k *check) jittered(i int, at time.Time) (time.Time, error) {
+	spec := k.Revisions[i].Spec
+	seconds := uint64(spec.Rules.Jitter.Duration / time.Second)
+	if seconds == 0 {
+		return at, nil
+	}
+	h := fnv.New64a()
+	h.Write([]byte(k.Namespace + "/" + k.Name))
+	offset := time.Duration(h.Sum64()%seconds) * time.Second
+	next := []time.Time{at.Add(k.parsed[i].every)}
+	if k.parsed[i].every == 0 {
+		var err error
+		if next, err = k.slotsOf(spec, k.parsed[i], at, at.Add(offset+time.Second)); err != nil {
+			return at, err
+		}
+	}
+	if len(next) > 0 { // always before the next slot
+		offset = max(min(offset, next[0].Sub(at)-time.Second), 0)
+	}
+	return at.Add(offset), nil
 }
 
 // sameTimes reports whether two revisions have the same slots.
@@ -310,14 +346,20 @@ func (k *check) hindrances() {
 		if !r.Spec.Held {
 			continue
 		}
+		h := held{Span: Span{From: r.At, Until: until, What: "held back"}}
 		if !r.Spec.HeldUntil.IsZero() {
 			if ends := k.clock.when(r.Spec.HeldUntil, r.At); ends.Before(until) {
-				until = ends
+				h.Until, h.Ends = ends, true
+				// A clock that is set back is in the pause again.
+				for _, back := range k.clock.before(r.Spec.HeldUntil, ends, until) {
+					k.holds = append(k.holds, held{Span: back, Ends: true})
+					spans = append(spans, back)
+				}
 			}
 		}
-		k.holds = append(k.holds, Span{From: r.At, Until: until, What: "held back"})
+		k.holds = append(k.holds, h)
+		spans = append(spans, h.Span)
 	}
-	spans = append(spans, k.holds...)
 	forbid, replace := slices.Clone(spans), slices.Clone(spans)
 	for _, run := range k.Runs {
 		from := run.begun()
@@ -334,7 +376,7 @@ func (k *check) hindrances() {
 			replace = append(replace, Span{From: run.Deleting, Until: gone, What: what})
 		}
 	}
-	k.held = merged(spans, k.tolerance)
+	k.halted = merged(spans, k.tolerance)
 	k.forbid, k.replace = merged(forbid, k.tolerance), merged(replace, k.tolerance)
 }
 

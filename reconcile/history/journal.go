@@ -12,8 +12,8 @@ import (
 // Journal is what happened to one CronJob. Times are those of the API server's
 // clock; what the scheduler's clock showed is in Clock.
 type Journal struct {
-	// Name is the CronJob's.
-	Name string
+	// Namespace and Name are the CronJob's.
+	Namespace, Name string
 	// Revisions are in order; the first is the CronJob as it was created.
 	Revisions []Revision
 	// Commits are the records that the server accepted, in order.

@@ -144,7 +144,7 @@ func (k *check) stray(run *Run, commit *Commit) {
 
 func (k *check) judgeRun(s *slot, run *Run, commit *Commit) {
 	began := run.begun()
-	if !began.IsZero() && k.clock.shows(began).Before(s.at) {
+	if !began.IsZero() && k.clock.shows(began).Before(s.reading) {
 		k.blame(s.at, Early, "%s was let go when the clock showed %s", run.Name, k.clock.shows(began).UTC().Format(time.RFC3339))
 	}
 	if run.Native {
@@ -164,14 +164,14 @@ func (k *check) judgeRun(s *slot, run *Run, commit *Commit) {
 	}
 	spec := k.Revisions[k.inForceAt(began)].Spec
 	if d := spec.Deadline; d != nil {
-		if late := k.clock.shows(began).Sub(s.at) - *d - spec.Rules.Jitter.Duration; late > k.tolerance {
+		if late := k.clock.shows(began).Sub(s.reading) - *d; late > k.tolerance {
 			k.blame(s.at, Late, "%s was let go %s after its deadline", run.Name, late)
 		}
 	}
 	if s.closed != "" {
 		k.blame(s.at, Ghost, "%s ran, and the policy lets nothing start: %s", run.Name, s.closed)
 	}
-	if could := k.possible(s).Add(k.tolerance + spec.Rules.Jitter.Duration); began.After(could) && spec.Rules.CatchUp.Policy != schema.CatchUpAll {
+	if could := k.possible(s).Add(k.tolerance); began.After(could) && spec.Rules.CatchUp.Policy != schema.CatchUpAll {
 		k.blame(s.at, Late, "%s was let go %s after it could have been", run.Name, began.Sub(could)+k.tolerance)
 	}
 }
@@ -200,7 +200,7 @@ func strict(s Spec) bool {
 
 // possible returns the first moment at which s could have started.
 func (k *check) possible(s *slot) time.Time {
-	spans := k.held
+	spans := k.halted
 	for i := s.revision; i < len(k.Revisions); i++ {
 		if n := len(s.outcomes); n > 0 && k.Revisions[i].At.After(s.outcomes[n-1].commit.At) {
 			break
@@ -215,7 +215,11 @@ func (k *check) possible(s *slot) time.Time {
 		}
 	}
 	at, _ := free(spans, s.due, k.tolerance)
-	for _, back := range k.clock.before(s.at, s.due, k.End) {
+	end := k.End
+	if n := len(s.outcomes); n > 0 {
+		end = s.outcomes[n-1].commit.At // what the clock does later changes nothing
+	}
+	for _, back := range k.clock.before(s.reading, s.due, end) {
 		if !back.From.After(at.Add(k.tolerance)) && back.Until.After(at) {
 			at, _ = free(spans, back.Until, k.tolerance)
 		}
@@ -271,7 +275,7 @@ func (k *check) gone(s *slot) bool {
 
 func (k *check) unresolved(s *slot, cursor time.Time) {
 	could := k.possible(s)
-	free := could.Add(k.tolerance + k.Revisions[s.revision].Spec.Rules.Jitter.Duration)
+	free := could.Add(k.tolerance)
 	switch {
 	case !s.at.After(cursor) && (s.closed != "" || could.After(s.due.Add(k.tolerance))):
 		k.blame(s.at, UnrecordedSkip, "the record is at %s and does not say what became of it", cursor.UTC().Format(time.RFC3339))

@@ -67,7 +67,7 @@ func (r *Recorder) CronJob(at time.Time, cj *batchv1.CronJob) {
 	}
 	s := r.schedules[cj.Name]
 	if s == nil {
-		s = &recorded{uid: cj.UID, journal: Journal{Name: cj.Name}, runs: map[types.UID]*Run{}, pods: map[types.UID]types.UID{}}
+		s = &recorded{uid: cj.UID, journal: Journal{Namespace: cj.Namespace, Name: cj.Name}, runs: map[types.UID]*Run{}, pods: map[types.UID]types.UID{}}
 		r.schedules[cj.Name] = s
 	}
 	spec, err := specOf(cj)

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+
 	"rota.dev/rota/schema"
 )
 
@@ -25,24 +27,29 @@ func (k *check) judgeSkip(s *slot, o outcome) {
 // excuse reports whether the recorded reason holds.
 func (k *check) excuse(s *slot, o outcome) bool {
 	could := k.possible(s).Add(k.tolerance)
+	if could.After(o.commit.At) {
+		could = o.commit.At
+	}
 	specs := k.specs(s, o)
 	is := func(f func(Spec) bool) bool { return slices.ContainsFunc(specs, f) }
 	switch o.Reason {
 	case "Suspended", "Paused":
-		return k.heldAt(s.due)
+		return k.heldAt(s.due, o.Reason)
 	case "DeadlineMissed":
-		late := k.clock.shows(could).Sub(s.at)
+		late := k.clock.shows(could).Sub(s.reading)
 		return is(func(p Spec) bool { return p.Deadline != nil && late > *p.Deadline })
 	case "NotCaughtUp":
-		late := k.clock.shows(could).Sub(s.at)
+		late := k.clock.shows(could).Sub(s.reading)
 		return is(func(p Spec) bool { return p.Rules.CatchUp.Policy == schema.CatchUpNone && late > promptly })
-	case "Superseded", "Replaced":
+	case "Replaced":
+		return k.laterDue(s, could) > 0 && is(func(p Spec) bool { return p.Policy == batchv1.ReplaceConcurrent })
+	case "Superseded":
 		later := k.laterDue(s, could)
 		return is(func(p Spec) bool {
 			return later >= 1 && (p.Rules.CatchUp.Policy != schema.CatchUpAll || later >= limitOf(p.Rules))
 		})
 	case "QueueFull":
-		return could.After(s.due.Add(k.tolerance)) && is(func(p Spec) bool { return p.Rules.Overlap == schema.OverlapQueue })
+		return k.possible(s).After(s.due) && is(func(p Spec) bool { return p.Rules.Overlap == schema.OverlapQueue })
 	case "Edited":
 		for i := s.revision + 1; i < len(k.Revisions); i++ {
 			if !k.sameTimes(i-1, i) {
@@ -68,11 +75,17 @@ func (k *check) specs(s *slot, o outcome) []Spec {
 	return specs
 }
 
-// heldAt reports whether nothing could start at a time because the schedule
-// was suspended or paused.
-func (k *check) heldAt(at time.Time) bool {
+// heldAt reports whether nothing could start at a time because the schedule was
+// suspended or paused. A suspension that ended while nobody worked counts until
+// somebody could see that; a pause says itself when it ends.
+func (k *check) heldAt(at time.Time, reason string) bool {
+	absent := merged(k.absences(), k.tolerance)
 	for _, h := range k.holds {
-		if !at.Before(h.From.Add(-k.tolerance)) && at.Before(h.Until.Add(k.tolerance)) {
+		until := h.Until
+		if reason == "Suspended" || !h.Ends {
+			until, _ = free(absent, until, k.tolerance)
+		}
+		if !at.Before(h.From.Add(-k.tolerance)) && at.Before(until.Add(k.tolerance)) {
 			return true
 		}
 	}
