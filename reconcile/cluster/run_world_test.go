@@ -39,7 +39,9 @@ type runWorld struct {
 	config    *rest.Config
 	client    kubernetes.Interface
 	namespace string
-	offset    atomic.Int64
+	// kubeconfig is the file that config is from.
+	kubeconfig string
+	offset     atomic.Int64
 }
 
 const waitFor = 60 * time.Second
@@ -53,7 +55,7 @@ func newRunWorld(t testing.TB) *runWorld {
 
 func newRunWorldIn(t testing.TB, where *local.Local) *runWorld {
 	t.Helper()
-	w := &runWorld{t: t, config: where.Config(), namespace: fmt.Sprintf("runs-%d", runSerial.Add(1))}
+	w := &runWorld{t: t, config: where.Config(), kubeconfig: where.Kubeconfig, namespace: fmt.Sprintf("runs-%d", runSerial.Add(1))}
 	w.config.QPS = -1
 	client, err := kubernetes.NewForConfig(w.config)
 	if err != nil {
