@@ -25,5 +25,4 @@ var scheduleRules = []Rule{
 	{"R331", "Name is too long for retries", "The name of a retry is that of the run, -r and its number, and must fit 63 characters. Use a name of at most 49 characters, or no retries."},
 	{"R332", "Every retry failed", "The policy's retries say how often a run that failed is tried again; the last one failed too. It is said until a later slot is resolved. Read the log of the last one."},
 	{"R333", "Places of a concurrency group cannot be read", "The ConfigMap that holds the places of the group was changed by something else. No run of the group starts until it can be read, for there might be too many. Delete the ConfigMap; its places are then taken from the Jobs that are labelled rota.dev/group."},
-	{"R350", "Too many fires to look at", "What is asked for would list more than a million fires. Ask for an earlier --until, or for fewer schedules by --name."},
 }

@@ -178,15 +178,15 @@ func isReleased(slot time.Time) func(*batchv1.Job) bool {
 	}
 }
 
-// requests counts what is asked, but for watches.
-type requests struct {
+// tally counts what is asked, but for watches.
+type tally struct {
 	next http.RoundTripper
 	mu   sync.Mutex
 	n    map[string]int
 }
 
 // RoundTrip implements http.RoundTripper.
-func (c *requests) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *tally) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	what := r.Method
 	if strings.HasSuffix(r.URL.Path, "/events") {
@@ -197,7 +197,7 @@ func (c *requests) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(r)
 }
 
-func (c *requests) take() (counts map[string]int) {
+func (c *tally) take() (counts map[string]int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	counts, c.n = c.n, map[string]int{}
@@ -205,9 +205,9 @@ func (c *requests) take() (counts map[string]int) {
 }
 
 // crew is a scheduler that is measured.
-func (w *runWorld) crew(ctx context.Context, set string) (*requests, <-chan struct{}) {
+func (w *runWorld) crew(ctx context.Context, set string) (*tally, <-chan struct{}) {
 	w.t.Helper()
-	counted := &requests{n: map[string]int{}}
+	counted := &tally{n: map[string]int{}}
 	config := rest.CopyConfig(w.config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { counted.next = next; return counted })
 	runs, err := cluster.NewRuns(config, cluster.RunsOptions{SetID: set, Sync: "s", Namespaces: []string{w.namespace}})

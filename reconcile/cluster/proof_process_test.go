@@ -117,7 +117,7 @@ type process struct {
 	stopped bool
 }
 
-func startProcess(t *testing.T, s processSettings, log io.Writer) *process {
+func startProcess(t testing.TB, s processSettings, log io.Writer) *process {
 	t.Helper()
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -142,7 +142,7 @@ func (p *process) kill() {
 }
 
 // freeze stops or continues p.
-func (p *process) freeze(t *testing.T, stop bool) {
+func (p *process) freeze(t testing.TB, stop bool) {
 	signal := map[bool]syscall.Signal{true: syscall.SIGSTOP, false: syscall.SIGCONT}[stop]
 	if err := p.cmd.Process.Signal(signal); err != nil {
 		t.Errorf("sending %s: %v", signal, err)
