@@ -331,9 +331,9 @@ func (w *runWorld) nativeMinute(n int) []float64 {
 	return seen.lags(slot)
 }
 
-// beginMinute waits for the first seconds of a minute, so that there is time
+// awaitMinute waits for the first seconds of a minute, so that there is time
 // to make CronJobs before the next one. Nothing but the clock tells of it.
-func beginMinute() {
+func awaitMinute() {
 	now := time.Now()
 	if into := now.Sub(now.Truncate(time.Minute)); into > 10*time.Second {
 		time.Sleep(time.Minute - into)
@@ -352,7 +352,7 @@ func BenchmarkFireBesideNative(b *testing.B) {
 	const few = 50
 	for b.Loop() {
 		theirs := newRunWorldIn(b, localtest.Own(b, local.Options{Args: []string{"--node", "none"}}))
-		beginMinute()
+		awaitMinute()
 		theirs.crowd("native", besideNative, native)
 		lagNative := theirs.nativeMinute(besideNative)
 
@@ -365,12 +365,12 @@ func BenchmarkFireBesideNative(b *testing.B) {
 		lagOurs := ours.fire(besideNative)
 
 		beside := newRunWorldIn(b, cluster)
-		beginMinute()
+		awaitMinute()
 		beside.crowd("native", few, native)
 		before := beside.nativeMinute(few)
 		// Whole minutes ahead, so that both are due in the same moment.
 		ours.offset.Store(int64(time.Duration(ours.offset.Load()).Truncate(time.Minute) + time.Minute))
-		beginMinute()
+		awaitMinute()
 		during := beside.nativeMinute(few)
 		cancel()
 		<-done

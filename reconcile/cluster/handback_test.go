@@ -53,6 +53,7 @@ func (w *runWorld) annotate(name, key string, value any) {
 // controller's. The slots of rota lie ahead of the wall clock: on its way there
 // the native controller comes by each of them.
 func TestHandBackLeavesNothingToTheNativeController(t *testing.T) {
+	besideTheNativeController(t)
 	t.Parallel()
 	w := newRunWorld(t)
 	policies := map[string]batchv1.ConcurrencyPolicy{"forbid": batchv1.ForbidConcurrent, "replace": batchv1.ReplaceConcurrent}

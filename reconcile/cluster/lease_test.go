@@ -143,3 +143,46 @@ func TestLeadEndsItsWorkBeforeAnotherMayLead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A renewal fails, and the connection is back while the work that it ended is
+// still busy: the lease stays until that has returned.
+func TestALeaseIsNotReleasedBeforeItsWorkHasEnded(t *testing.T) {
+	t.Parallel()
+	w := newRunWorld(t)
+	wire := &cut{}
+	config := rest.CopyConfig(w.config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { wire.next = next; return wire })
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := leaseOptions(w, "a")
+	options.LeaseDuration = time.Minute // it is not to run out meanwhile
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	leads, busy, finish, done := make(chan struct{}, 9), make(chan struct{}, 9), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- cluster.Lead(ctx, client, options, func(ctx context.Context) error {
+			leads <- struct{}{}
+			<-ctx.Done()
+			wire.on.Store(false)
+			busy <- struct{}{}
+			<-finish
+			return nil
+		})
+	}()
+	<-leads
+	wire.on.Store(true)
+	<-busy
+	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); {
+		if got := w.holder(); got != "a" {
+			t.Fatalf("the lease is %q's while the work of a goes on", got)
+		}
+	}
+	cancel()
+	close(finish)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	w.until("the lease is given back", func() bool { return w.holder() == "" })
+}

@@ -71,7 +71,7 @@ func TestAKillAtAnyCallChangesNothing(t *testing.T) {
 // first works, and returns what is left in the end and how many calls it took.
 func (w *runWorld) fireTwice(seen *journal, name string, policy batchv1.ConcurrencyPolicy, rules string, at int, after bool) (fired, int) {
 	w.t.Helper()
-	w.offset.Store(0)
+	w.beginMinute()
 	w.apply(name, "r1", policy)
 	if rules != "" {
 		body, _ := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{schema.AnnotationPolicy: rules}}})

@@ -242,8 +242,8 @@ func TestRunsDecideNothingBeforeAllIsRead(t *testing.T) {
 	<-told
 }
 
-// An apply of the CronJob, and one of a Job manifest that has the name and no
-// suspend, let no prepared run go: only a release does.
+// An apply of the CronJob lets no run that was prepared for it go: only a
+// release does.
 func TestAnApplyOfTheManifestReleasesNoPreparedRun(t *testing.T) {
 	t.Parallel()
 	w := newRunWorld(t)
