@@ -150,6 +150,7 @@ func TestACronJobThatIsMadeAnewGoesOnFromTheHistory(t *testing.T) {
 		m.mu.Lock()
 		clear(m.cronJobs)
 		clear(m.jobs)
+		clear(m.runsOf)
 		m.mu.Unlock()
 		time.Sleep(time.Minute)
 		past := k.history("a").Cursor

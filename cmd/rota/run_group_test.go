@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/reconcile/schedule"
+	"rota.dev/rota/schema"
 )
 
 const groupRepository = `apiVersion: batch/v1
@@ -70,15 +72,13 @@ func TestRunKeepsAGroupToItsLimitAcrossNamespaces(t *testing.T) {
 	write(t, filepath.Join(repo, "repo.yaml"), groupRepository)
 	run := startCommand(t, "run", "--kubeconfig", kube.Kubeconfig, "--dir", repo, "--target-namespace", spaces[0], "--namespace", "group-system")
 	run.await(t, "leading")
-	jobs := func() (all []batchv1.Job) {
-		for _, name := range spaces {
-			list, err := client.BatchV1().Jobs(name).List(t.Context(), metav1.ListOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, list.Items...)
+	jobs := func() []batchv1.Job {
+		// One list, so that both namespaces are seen at the same time.
+		list, err := client.BatchV1().Jobs(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{LabelSelector: schema.LabelGroup})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return all
+		return slices.DeleteFunc(list.Items, func(job batchv1.Job) bool { return !slices.Contains(spaces, job.Namespace) })
 	}
 	eventually(t, 150*time.Second, "a run of each has ended", func() string {
 		ended, going := map[string]bool{}, 0
