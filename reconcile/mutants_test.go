@@ -83,7 +83,7 @@ var mutants = []mutant{
 		"	case d.expired(run):\n		d.do(Withdraw{Run: run, Reason: DeadlineMissed})\n		return\n", "",
 		[]kill{{"./schedule", "TestDecideOnRunsThatAreNotReleased"}}},
 	{"a run of an earlier revision is committed to", "scheduler_protocol.go",
-		"case ours && !run.Deleting && outdated(cj, job, p.Sync):", "case ours && !run.Deleting && outdated(cj, job, p.Sync) && false:",
+		"case ours && !run.Deleting && p.outdated(cj, job):", "case ours && !run.Deleting && p.outdated(cj, job) && false:",
 		[]kill{{".", "TestARunThatWasPreparedBeforeAnEditIsPreparedAnew"}, {"./cluster", "TestProofOnTheAPIServer"}}},
 	{"a leader that starts reads what the server remembers", "cluster/run_watch.go",
 		"	o.ResourceVersion, o.ResourceVersionMatch = \"\", \"\"\n", "	o.ResourceVersion, o.ResourceVersionMatch = \"0\", \"\"\n",

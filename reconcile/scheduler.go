@@ -318,6 +318,7 @@ func (s *Scheduler) converge(ctx context.Context, name types.NamespacedName) (Sc
 	r := ScheduleReport{Name: name}
 	view := s.memory.merge(name, s.Reader.Cached(name), s.Now())
 	defer func() { s.history.observe(name, view) }()
+	from := map[types.UID]*batchv1.JobTemplateSpec{}
 	for range maxRounds {
 		if view.CronJob == nil || !schedule.Scheduled(view.CronJob) {
 			s.memory.forget(name)
@@ -349,7 +350,7 @@ func (s *Scheduler) converge(ctx context.Context, name types.NamespacedName) (Sc
 			}
 			return r, unknown
 		}
-		run := protocol{Scheduler: s, name: name, view: view, spec: spec}
+		run := protocol{Scheduler: s, name: name, view: view, spec: spec, from: from}
 		settled, err := run.carryOut(ctx, d.Actions)
 		if err != nil {
 			return r, err

@@ -25,6 +25,9 @@ type protocol struct {
 	view schedule.View
 	spec schedule.Spec
 	told []func()
+	// from has what the Jobs of this look were prepared from; nil remembers
+	// nothing.
+	from map[types.UID]*batchv1.JobTemplateSpec
 }
 
 // podsPoll is how often Pods that outlive their run are looked for again.
@@ -170,6 +173,7 @@ func (p *protocol) prepare(ctx context.Context, a schedule.Start) (job *batchv1.
 	}
 	job, err = p.Writer.Prepare(ctx, wanted)
 	if err == nil {
+		p.made(job, cj)
 		p.learn(job)
 		p.told = append(p.told, func() {
 			p.Events.Event(cj, false, "SuccessfulCreate", "Created job "+job.Name)
@@ -189,7 +193,7 @@ func (p *protocol) prepare(ctx context.Context, a schedule.Start) (job *batchv1.
 	}
 	run, ours := schedule.RunOf(cj, job)
 	switch {
-	case ours && !run.Deleting && outdated(cj, job, p.Sync):
+	case ours && !run.Deleting && p.outdated(cj, job):
 		return nil, false, p.renew(ctx, job)
 	case ours && run.Slot.Equal(a.Slot) && !run.Deleting && !run.Withdrawn:
 		// Ours from an earlier try; or the run of this slot that the cluster's
