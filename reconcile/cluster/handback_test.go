@@ -56,6 +56,7 @@ func TestHandBackLeavesNothingToTheNativeController(t *testing.T) {
 	besideTheNativeController(t)
 	t.Parallel()
 	w := newRunWorld(t)
+	w.offset.Store(0) // the native controller goes by the real clock
 	policies := map[string]batchv1.ConcurrencyPolicy{"forbid": batchv1.ForbidConcurrent, "replace": batchv1.ReplaceConcurrent}
 	for name, policy := range policies {
 		w.apply(name, "r1", policy)

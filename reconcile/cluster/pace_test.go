@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -138,12 +139,21 @@ func TestARequestThatWaitsForItsTurnEndsWithItsContext(t *testing.T) {
 // sink keeps the events that are sent.
 type sink struct {
 	record.EventSink
+	mu    sync.Mutex
 	sent  []*corev1.Event
 	at    []time.Time
 	fails int
 }
 
+func (s *sink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sent)
+}
+
 func (s *sink) Create(e *corev1.Event) (*corev1.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fails > 0 {
 		s.fails--
 		return nil, errors.New("connection reset")
@@ -170,20 +180,22 @@ func TestEventsLetRunsGoBefore(t *testing.T) {
 			r.Event(&batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: name}}, false, "SuccessfulCreate", "Created job "+name)
 		}
 		time.Sleep(5 * time.Second)
-		if len(to.sent) != 0 {
+		if to.count() != 0 {
 			t.Fatal("an event was sent while runs waited")
 		}
 		busy.Store(false)
 		time.Sleep(5 * time.Second)
-		if len(to.sent) != 2 {
-			t.Fatalf("%d events were sent, want both, the one that failed included", len(to.sent))
+		if to.count() != 2 {
+			t.Fatalf("%d events were sent, want both, the one that failed included", to.count())
 		}
 		busy.Store(true)
 		r.Event(&batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "c"}}, true, "MissSchedule", "late")
 		time.Sleep(2 * eventPatience)
-		if len(to.sent) != 3 {
+		if to.count() != 3 {
 			t.Error("an event waited for ever")
 		}
+		to.mu.Lock()
+		defer to.mu.Unlock()
 		if at := to.at[0].Sub(started); at > 7*time.Second {
 			t.Errorf("the first was sent after %s", at)
 		}

@@ -56,6 +56,7 @@ func newRunWorld(t testing.TB) *runWorld {
 func newRunWorldIn(t testing.TB, where *local.Local) *runWorld {
 	t.Helper()
 	w := &runWorld{t: t, config: where.Config(), kubeconfig: where.Kubeconfig, namespace: fmt.Sprintf("runs-%d", runSerial.Add(1))}
+	w.beginMinute()
 	w.config.QPS = -1
 	client, err := kubernetes.NewForConfig(w.config)
 	if err != nil {
