@@ -36,6 +36,7 @@ spec:
 // in its status what is wrong and where, and holds the last good revision in
 // force; what is due meanwhile runs, and the next good commit is applied.
 func TestRunIsUnmovedByHostileCommits(t *testing.T) {
+	t.Parallel() // it mostly waits for a minute
 	if testing.Short() {
 		t.Skip("waits for a schedule to be due, a minute or more; left out by -short")
 	}

@@ -57,6 +57,7 @@ spec:
 // TestRunKeepsAGroupToItsLimitAcrossNamespaces waits for a minute of the wall
 // clock: two schedules in two namespaces, of a group with one place, fire at it.
 func TestRunKeepsAGroupToItsLimitAcrossNamespaces(t *testing.T) {
+	t.Parallel() // it mostly waits for a minute
 	kube := localtest.Shared(t)
 	client, err := kubernetes.NewForConfig(kube.Config())
 	if err != nil {

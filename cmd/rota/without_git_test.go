@@ -36,6 +36,7 @@ spec:
 // and the newest commit of another is broken: what the API server accepted
 // last goes on, pauses included.
 func TestSchedulesRunOnWithoutGit(t *testing.T) {
+	t.Parallel() // it mostly waits for a minute
 	kube := localtest.Shared(t)
 	client, err := kubernetes.NewForConfig(kube.Config())
 	if err != nil {
