@@ -117,21 +117,9 @@ func Record(v View, actions []Action, started map[string]*batchv1.Job) (*batchv1
 			}
 			cursor.resolve(r)
 		case Start:
-			job := started[a.Name]
-			if a.Retry > 0 {
-				if job == nil || !cursor.recordRetry(a) {
-					return nil, fmt.Errorf("recording the start of %s: there is no Job, or another retry is on record", a.Name)
-				}
-				activate(cj, job)
-				continue
+			if err := cursor.start(cj, a, started[a.Name]); err != nil {
+				return nil, err
 			}
-			if job == nil || !a.Slot.After(cursor.Slot) {
-				return nil, fmt.Errorf("recording the start of %s: there is no Job, or slot %s is resolved already", a.Name, a.Slot)
-			}
-			cursor.Hold = nil
-			cursor.resolve(Resolution{Slot: a.Slot.UTC(), Outcome: Ran})
-			activate(cj, job)
-			cj.Status.LastScheduleTime = &metav1.Time{Time: latest(a.Slot, timeOf(cj.Status.LastScheduleTime)).UTC()}
 		case Forget:
 			deactivate(cj, a.Ref.UID)
 			if a.Retry != nil {
@@ -159,6 +147,24 @@ func Record(v View, actions []Action, started map[string]*batchv1.Job) (*batchv1
 	}
 	cj.Annotations[schema.AnnotationCursor] = cursor.String()
 	return cj, nil
+}
+
+// start records that job was committed to.
+func (c *Cursor) start(cj *batchv1.CronJob, a Start, job *batchv1.Job) error {
+	switch {
+	case a.Retry > 0 && (job == nil || !c.recordRetry(a)):
+		return fmt.Errorf("recording the start of %s: there is no Job, or another retry is on record", a.Name)
+	case a.Retry == 0 && (job == nil || !a.Slot.After(c.Slot)):
+		return fmt.Errorf("recording the start of %s: there is no Job, or slot %s is resolved already", a.Name, a.Slot)
+	}
+	activate(cj, job)
+	if a.Retry > 0 {
+		return nil
+	}
+	c.Hold = nil
+	c.resolve(Resolution{Slot: a.Slot.UTC(), Outcome: Ran})
+	cj.Status.LastScheduleTime = &metav1.Time{Time: latest(a.Slot, timeOf(cj.Status.LastScheduleTime)).UTC()}
+	return nil
 }
 
 // adopt records what the cluster's own controller, or a rota whose cursor was
