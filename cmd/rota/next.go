@@ -75,7 +75,7 @@ Exit status: 0, or 3 if the repository is broken.`,
 	}
 	repo.flags(c)
 	f := c.Flags()
-	f.StringVar(&n.from, "from", "", "begin at this time: RFC 3339, or 2026-12-01T08:00 or 2026-12-01 in --tz (default now)")
+	f.StringVar(&n.from, "from", "", "begin at this time: RFC 3339, or 2026-12-01T08:00, 2026-12-01 or 08:00 in --tz (default now)")
 	f.StringVar(&n.until, "until", "", "end at this time, or so long after --from, such as 24h")
 	f.IntVar(&n.count, "count", 0, "as many at most (default 20, or without bound with --until)")
 	f.StringVar(&n.zone, "tz", "", "show all times in this zone, such as Europe/Berlin, UTC or Local")
@@ -108,7 +108,7 @@ func (n *next) times(now time.Time) (schedule.Coming, forecast.View, error) {
 	}
 	c := schedule.Coming{After: now, Most: n.count, Skipped: n.skipped}
 	if n.from != "" {
-		from, err := moment(n.from, zone)
+		from, err := moment(n.from, zone, now)
 		if err != nil {
 			return c, view, fmt.Errorf("reading --from: %w", err)
 		}
@@ -121,7 +121,7 @@ func (n *next) times(now time.Time) (schedule.Coming, forecast.View, error) {
 	if n.until != "" {
 		if d, err := time.ParseDuration(n.until); err == nil {
 			c.Until = view.Now.Add(d)
-		} else if c.Until, err = moment(n.until, zone); err != nil {
+		} else if c.Until, err = moment(n.until, zone, now); err != nil {
 			return c, view, fmt.Errorf("reading --until: %w, or as a duration such as 24h", err)
 		}
 		if !c.Until.After(c.After) {
@@ -139,14 +139,13 @@ func (n *next) times(now time.Time) (schedule.Coming, forecast.View, error) {
 	return c, view, nil
 }
 
-// moment reads a time as people write it.
-func moment(text string, zone *time.Location) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
-			return t, nil
-		}
+// moment reads a time as `rota why` does, or the beginning of a day.
+func moment(text string, zone *time.Location, now time.Time) (time.Time, error) {
+	if t, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: write it as 2026-12-01T08:00:00+01:00, 2026-12-01T08:00 or 2026-12-01", text)
+	span, err := schedule.ParseSlot(text, zone, now)
+	return span.From, err
 }
 
 // named returns the schedules that --name asks for.

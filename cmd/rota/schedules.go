@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rota.dev/rota/reconcile/cluster"
+	"rota.dev/rota/reconcile/schedule"
 	"rota.dev/rota/schema"
 )
 
@@ -148,7 +149,7 @@ func parseWhen(text string, zone *time.Location, now time.Time) (time.Time, erro
 		}
 		return now.Add(d).Truncate(time.Second), nil
 	}
-	span, err := parseSlot(text, zone, now)
+	span, err := schedule.ParseSlot(text, zone, now)
 	if err != nil {
 		return time.Time{}, err
 	}

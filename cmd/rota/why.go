@@ -65,10 +65,6 @@ Exit status: 0; 1 if nothing is known of the slot, or there is none then.`,
 	return c
 }
 
-func parseSlot(text string, zone *time.Location, now time.Time) (schedule.Span, error) {
-	return schedule.ParseSlot(text, zone, now)
-}
-
 // explainSlot answers for the slot that was asked for, or for the last and the
 // next one.
 func explainSlot(p cluster.Past, slot []string, now time.Time) ([]schedule.Answer, error) {

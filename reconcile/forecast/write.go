@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rota.dev/rota/render/calendar"
+	"rota.dev/rota/schema"
 )
 
 // View says how times are shown.
@@ -144,7 +145,7 @@ func WriteJSON(w io.Writer, fires []Fire, v View) error {
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(map[string]any{"apiVersion": "rota.dev/v1alpha1", "kind": "FireList", "items": items})
+	return e.Encode(map[string]any{"apiVersion": schema.APIVersion, "kind": "FireList", "items": items})
 }
 
 // WriteICS writes the runs that start as iCalendar. The same run has the same

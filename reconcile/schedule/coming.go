@@ -28,6 +28,9 @@ type Coming struct {
 	// have no run, the slots: later than After, not later than Until. A zero
 	// Until means without end.
 	After, Until time.Time
+	// Resolved is the last slot that is resolved: what came after it during a
+	// pause starts when that ends. Zero means that all up to After are.
+	Resolved time.Time
 	// Anchor is where @every counts from; zero means from After.
 	Anchor time.Time
 	// Most is how many are returned at most; it must be positive.
@@ -56,7 +59,11 @@ func (s Spec) Coming(c Coming) []Fire {
 		if p.Until.IsZero() {
 			return f.fires
 		}
-		f.caughtUp(f.undue(from), p.Until)
+		if missed := c.Resolved; missed.IsZero() || missed.After(from) {
+			f.caughtUp(f.undue(from), p.Until)
+		} else {
+			f.caughtUp(missed, p.Until)
+		}
 		from = p.Until
 	}
 	f.open(from)

@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -49,8 +48,12 @@ func OutlookOf(v View, h History, now time.Time) Outlook {
 	if spec.Err != nil {
 		return o
 	}
-	times := spec.Times().From(anchor(state.Cursor, latest(state.Cursor.Slot, state.LastSchedule)))
-	o.Location, o.Next = times.Location(), times.NextDue(now)
+	o.Location = spec.Cron.Location()
+	resolved := latest(state.Created, state.Cursor.Since, state.Cursor.Slot, state.LastSchedule)
+	coming := spec.Coming(Coming{After: now, Resolved: resolved, Anchor: anchor(state.Cursor, latest(state.Cursor.Slot, state.LastSchedule)), Most: 1})
+	if len(coming) > 0 {
+		o.Next = coming[0].Due
+	}
 	if !o.Ours {
 		if spec.Borrowed {
 			o.Hold, o.Next = &Hold{Reason: Suspended}, time.Time{}
@@ -67,23 +70,11 @@ func OutlookOf(v View, h History, now time.Time) Outlook {
 			hold.Since = held.Since
 		}
 		o.Hold = &hold
-		if o.Next = resumes(spec, o.Next); !o.Next.IsZero() {
-			o.Hold.Until = spec.Pause.Until
-		}
 	case held != nil && !halts(held.Reason):
 		hold := *held
 		o.Hold = &hold
 	}
 	return o
-}
-
-// resumes returns when a schedule that is halted starts a run: what came due
-// meanwhile starts when a pause ends.
-func resumes(spec Spec, next time.Time) time.Time {
-	if spec.Suspended || spec.Pause == nil || spec.Pause.Until.IsZero() {
-		return time.Time{}
-	}
-	return latest(next, spec.Pause.Until)
 }
 
 // Describe says in a few words what holds a schedule back.
@@ -126,5 +117,5 @@ func ParseSlot(text string, zone *time.Location, now time.Time) (Span, error) {
 			return span(time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, zone)), nil
 		}
 	}
-	return Span{}, errors.New("the slot " + clip(text) + " cannot be read: write it as 2026-12-01T08:00:00+01:00, as 2026-12-01T08:00 in the schedule's zone, or as 08:00 of today")
+	return Span{}, fmt.Errorf("the time %q cannot be read: write it as 2026-12-01T08:00:00+01:00, as 2026-12-01T08:00 in %s, or as 08:00 of today", clip(text), zone)
 }
