@@ -11,25 +11,8 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-
-	"rota.dev/rota/reconcile/cluster/local/localtest"
 )
-
-const tickText = `apiVersion: batch/v1
-kind: CronJob
-metadata: {name: tick}
-spec:
-  schedule: "* * * * *"
-  jobTemplate:
-    spec:
-      template:
-        spec:
-          containers: [{name: c, image: none, command: ["true"]}]
-          restartPolicy: Never
-`
 
 // TestRunIsUnmovedByHostileCommits pushes repositories of the corpus, one after
 // the other, to the branch that rota run follows. The process stays alive, says
@@ -40,17 +23,10 @@ func TestRunIsUnmovedByHostileCommits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a schedule to be due, a minute or more; left out by -short")
 	}
-	kube := localtest.Shared(t)
-	client, err := kubernetes.NewForConfig(kube.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
 	const namespace = "run-hostile"
-	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	kube, client := clusterWith(t, namespace)
 	bare, repo := newClone(t)
-	repo.push("tick.yaml", tickText)
+	repo.push("tick.yaml", fmt.Sprintf(everyMinute, "tick"))
 	repo.push("a.yaml", configMapText("a", "one"))
 	config := filepath.Join(t.TempDir(), "sync.yaml")
 	write(t, config, syncText(bare, namespace, "Correct"))

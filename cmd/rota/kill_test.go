@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"rota.dev/rota/reconcile/cluster/local"
 	"rota.dev/rota/reconcile/cluster/local/localtest"
 )
 
@@ -71,15 +72,8 @@ spec:
 // TestKilledAtAnyMomentRunsNothingTwice kills rota run with SIGKILL again and
 // again while it works, lets it converge, and counts the Jobs that ever were.
 func TestKilledAtAnyMomentRunsNothingTwice(t *testing.T) {
-	kubernetesCluster := localtest.Shared(t)
-	client, err := kubernetes.NewForConfig(kubernetesCluster.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
 	const namespace = "kill"
-	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	kubernetesCluster, client := clusterWith(t, namespace)
 	journal := journalJobs(t, client, namespace)
 	repo := t.TempDir()
 	write(t, filepath.Join(repo, "repo.yaml"), killRepository)
@@ -120,6 +114,22 @@ func TestKilledAtAnyMomentRunsNothingTwice(t *testing.T) {
 			t.Errorf("Job %s was created %d times", name, len(uids))
 		}
 	}
+}
+
+// clusterWith returns the local cluster, with namespaces for one test alone.
+func clusterWith(t *testing.T, namespaces ...string) (*local.Local, kubernetes.Interface) {
+	t.Helper()
+	kube := localtest.Shared(t)
+	client, err := kubernetes.NewForConfig(kube.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range namespaces {
+		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return kube, client
 }
 
 // jobJournal remembers every Job that ever was.

@@ -8,12 +8,9 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
-	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/reconcile/schedule"
 	"rota.dev/rota/schema"
 )
@@ -58,17 +55,8 @@ spec:
 // clock: two schedules in two namespaces, of a group with one place, fire at it.
 func TestRunKeepsAGroupToItsLimitAcrossNamespaces(t *testing.T) {
 	t.Parallel() // it mostly waits for a minute
-	kube := localtest.Shared(t)
-	client, err := kubernetes.NewForConfig(kube.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
 	spaces := []string{"group-east", "group-west"}
-	for _, name := range spaces {
-		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	kube, client := clusterWith(t, spaces...)
 	repo := t.TempDir()
 	write(t, filepath.Join(repo, "repo.yaml"), groupRepository)
 	run := startCommand(t, "run", "--kubeconfig", kube.Kubeconfig, "--dir", repo, "--target-namespace", spaces[0], "--namespace", "group-system")
@@ -120,7 +108,7 @@ func TestRunKeepsAGroupToItsLimitAcrossNamespaces(t *testing.T) {
 		}
 		return ""
 	})
-	_, err = client.CoreV1().ConfigMaps("group-system").Get(t.Context(), "rota-group-default.warehouse", metav1.GetOptions{})
+	_, err := client.CoreV1().ConfigMaps("group-system").Get(t.Context(), "rota-group-default.warehouse", metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		t.Error("the group's object is gone")
 	} else if err != nil {

@@ -9,12 +9,8 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
-
-	"rota.dev/rota/reconcile/cluster/local/localtest"
 )
 
 // clone is a user's clone of a repository that rota pulls.
@@ -74,15 +70,8 @@ spec:
 // TestRunFollowsGitAndItsOwnConfiguration is a day of rota run: pushes, a
 // broken commit, drift, and changes of the configuration.
 func TestRunFollowsGitAndItsOwnConfiguration(t *testing.T) {
-	kube := localtest.Shared(t)
-	client, err := kubernetes.NewForConfig(kube.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
 	const namespace = "run-config"
-	if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	kube, client := clusterWith(t, namespace)
 	bare, repo := newClone(t)
 	repo.push("a.yaml", configMapText("a", "one"))
 	config := filepath.Join(t.TempDir(), "sync.yaml")

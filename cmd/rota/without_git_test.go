@@ -9,12 +9,10 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"rota.dev/rota/reconcile/cluster/local/localtest"
 	"rota.dev/rota/schema"
 )
 
@@ -37,18 +35,12 @@ spec:
 // last goes on, pauses included.
 func TestSchedulesRunOnWithoutGit(t *testing.T) {
 	t.Parallel() // it mostly waits for a minute
-	kube := localtest.Shared(t)
-	client, err := kubernetes.NewForConfig(kube.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
+	names := []string{"git-gone", "git-broken"}
+	kube, client := clusterWith(t, names...)
 	var config strings.Builder
 	repos := map[string]string{}
 	clones := map[string]clone{}
-	for _, name := range []string{"git-gone", "git-broken"} {
-		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+	for _, name := range names {
 		bare, repo := newClone(t)
 		repo.push("a.yaml", fmt.Sprintf(everyMinute+everyMinute, "tick", "held"))
 		repos[name], clones[name] = bare, repo
