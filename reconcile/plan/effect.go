@@ -48,12 +48,16 @@ func by(f LostField) string {
 // changeEffect says what an update changes. What waits for a Job's next run is
 // not part of it.
 func changeEffect(in Intended, live *unstructured.Unstructured, input *Input, waiting []string) string {
+	changes := differences(in.Object.Object, live.Object)
 	if in.Key().IsCronJob() {
 		if moved := scheduleEffect(in, live, input); moved != "" {
+			changes = slices.DeleteFunc(changes, func(d difference) bool { return timingPath(d.path) })
+			if rest := fieldList(changes, false); rest != "" {
+				moved += "; also changes " + rest
+			}
 			return moved
 		}
 	}
-	changes := differences(in.Object.Object, live.Object)
 	changes = slices.DeleteFunc(changes, func(d difference) bool {
 		return slices.ContainsFunc(waiting, func(path string) bool { return underPath(d.path, path) })
 	})

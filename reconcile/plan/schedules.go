@@ -32,8 +32,8 @@ func timingOf(cronJob *unstructured.Unstructured, now time.Time) timing {
 		t.suspended = said == "true"
 	}
 	parsed, err := schedule.Parse(t.cron, t.zone)
-	if text, ok := cronJob.GetAnnotations()[schema.AnnotationPolicy]; ok && err == nil {
-		t.rules, err = schema.ParsePolicy(text)
+	if err == nil {
+		t.rules, err = rulesOf(cronJob)
 	}
 	if err != nil {
 		t.err = err
@@ -42,6 +42,15 @@ func timingOf(cronJob *unstructured.Unstructured, now time.Time) timing {
 	times := schedule.NewTimes(parsed, t.rules, cronJob.GetNamespace()+"/"+cronJob.GetName())
 	t.next = times.NextDue(now)
 	return t
+}
+
+// rulesOf reads the rules that SchedulePolicies gave a CronJob.
+func rulesOf(cronJob *unstructured.Unstructured) (schema.Policy, error) {
+	text, ok := cronJob.GetAnnotations()[schema.AnnotationPolicy]
+	if !ok {
+		return schema.Policy{}, nil
+	}
+	return schema.ParsePolicy(text)
 }
 
 // firstFire ends the effect of a CronJob that is created.
@@ -101,6 +110,15 @@ func rulesEffect(before, after timing) string {
 	return effect
 }
 
+// timingPath reports whether a field is one that scheduleEffect speaks of.
+func timingPath(path string) bool {
+	switch path {
+	case "spec.schedule", "spec.timeZone", "spec.suspend", suspendedPath:
+		return true
+	}
+	return false
+}
+
 func rulesText(rules []string) string {
 	if len(rules) == 0 {
 		return "none"
@@ -139,5 +157,10 @@ func (t timing) show(at time.Time) string {
 	if location, err := time.LoadLocation(zone); err == nil {
 		at = at.In(location)
 	}
-	return at.Format("2006-01-02 15:04") + " " + zone
+	layout := "2006-01-02 15:04"
+	if at.Second() != 0 {
+		// By jitter and @every a run can start within a minute.
+		layout = "2006-01-02 15:04:05"
+	}
+	return at.Format(layout) + " " + zone
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -11,7 +12,7 @@ type Totals struct {
 	// RunNow and RunAgain are Jobs that start with this plan: for the first
 	// time, and after an earlier run.
 	RunNow, RunAgain int
-	// Schedules are CronJobs whose schedule, zone or suspension changes.
+	// Schedules are CronJobs whose schedule, zone, suspension or policy changes.
 	Schedules int
 	// Created, Adopted and Updated are objects applied for the first time,
 	// taken over, and changed as the repository asks.
@@ -84,13 +85,12 @@ func movesSchedule(c Change) bool {
 	if !c.Key.IsCronJob() || c.Object == nil || c.Before == nil {
 		return false
 	}
-	for _, d := range differences(c.Object.Object, c.Before.Object) {
-		switch d.path {
-		case "spec.schedule", "spec.timeZone", "spec.suspend", suspendedPath:
-			return true
-		}
+	if slices.ContainsFunc(differences(c.Object.Object, c.Before.Object), func(d difference) bool { return timingPath(d.path) }) {
+		return true
 	}
-	return false
+	was, errWas := rulesOf(c.Before)
+	is, errIs := rulesOf(c.Object.Unstructured)
+	return errWas == nil && errIs == nil && !slices.Equal(was.Rules(), is.Rules())
 }
 
 // String returns t as the last line of a plan, such as `Plan: 2 run now, 1
