@@ -21,7 +21,8 @@ import (
 	"rota.dev/rota/cmd/localcluster/node"
 )
 
-const usage = `usage: localcluster [--dir DIR] [--port N] [--node process|none] [--controllers LIST] [-v]
+const usage = `usage: localcluster [--dir DIR] [--port N] [--node process|none] [--controllers LIST]
+                    [--kube-api-qps N --kube-api-burst N] [-v]
 
 Runs etcd, kube-apiserver, the controllers of kube-controller-manager and a node that runs Pods as local processes,
 all on loopback. Prints "ready kubeconfig=FILE" and runs until SIGTERM, SIGINT or the end of standard input.
@@ -48,6 +49,8 @@ type settings struct {
 	port        int
 	node        string
 	controllers []string
+	qps         float64
+	burst       int
 	verbose     bool
 }
 
@@ -64,6 +67,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.IntVar(&s.port, "port", 0, "listen on 127.0.0.1:`N`; 0 takes a free port")
 	flags.StringVar(&s.node, "node", "process", "what runs Pods: process or none")
 	flags.StringVar(&selection, "controllers", "*", "controllers to run, as kube-controller-manager's `LIST`: * all, NAME, -NAME")
+	flags.Float64Var(&s.qps, "kube-api-qps", 0, "let each controller ask `N` times a second; 0 is without limit, kube-controller-manager's own default is 20")
+	flags.IntVar(&s.burst, "kube-api-burst", 30, "let each controller ask `N` times at once where --kube-api-qps limits it")
 	flags.BoolVar(&s.verbose, "v", false, "write Kubernetes' log to standard error instead of DIR/log")
 	if err := flags.Parse(args); err != nil {
 		return settings{}, err
@@ -87,7 +92,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	if err := (controlplane.Options{Port: s.port, Controllers: s.controllers}).Validate(); err != nil {
+	options := controlplane.Options{Port: s.port, Controllers: s.controllers, QPS: float32(s.qps), Burst: s.burst}
+	if err := options.Validate(); err != nil {
 		return err
 	}
 	ctx, ended := context.WithCancelCause(ctx)
@@ -107,7 +113,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	defer klog.Flush()
-	plane, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Port: s.port, Controllers: s.controllers, Log: logFile})
+	options.Dir, options.Log = dir, logFile
+	plane, err := controlplane.Start(ctx, options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

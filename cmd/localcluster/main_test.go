@@ -298,6 +298,7 @@ func TestBadArgumentsAreRefused(t *testing.T) {
 		"an unknown node":             {[]string{"--node", "docker"}, "must be process or none"},
 		"an unknown controller":       {[]string{"--controllers", "*,-cron"}, "is not a controller"},
 		"a controller that is absent": {[]string{"--controllers", "node-ipam-controller"}, "is not part of localcluster"},
+		"a rate below nothing":        {[]string{"--kube-api-qps", "-1"}, "must not be negative"},
 		"a port out of range":         {[]string{"--port", "65536"}, "not between 0 and 65535"},
 		"an argument":                 {[]string{"start"}, "unexpected argument"},
 	} {

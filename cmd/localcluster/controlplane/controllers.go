@@ -47,12 +47,11 @@ type controller struct {
 	build func(context.Context, *controllerContext) (runController, error)
 }
 
-// clientConfig returns a client configuration that says which controller is calling. Requests are not limited on the
-// client's side, as they would be by 20 a second in kube-controller-manager: there is one API server, on the same machine.
+// clientConfig returns a client configuration that says which controller is calling. As in kube-controller-manager each
+// controller has a limit of its own, if there is one.
 func (c *controllerContext) clientConfig(name string) *rest.Config {
 	config := rest.CopyConfig(c.config)
 	config.UserAgent = "kube-controller-manager/" + kubernetesVersion() + " localcluster/" + name
-	config.QPS = -1
 	return config
 }
 

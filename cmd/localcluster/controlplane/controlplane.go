@@ -39,6 +39,10 @@ type Options struct {
 	Port int
 	// Controllers selects controllers in the syntax of kube-controller-manager's --controllers.
 	Controllers []string
+	// QPS is how many requests a second each controller sends at most, and Burst how many at once, as
+	// kube-controller-manager's --kube-api-qps and --kube-api-burst; a QPS of 0 is without limit.
+	QPS   float32
+	Burst int
 	// Log takes etcd's warnings. Kubernetes itself logs through klog, which the caller sets up.
 	Log io.Writer
 }
@@ -65,6 +69,9 @@ type ControlPlane struct {
 func (o Options) Validate() error {
 	if o.Port < 0 || o.Port > 65535 {
 		return fmt.Errorf("port %d is not between 0 and 65535", o.Port)
+	}
+	if o.QPS < 0 || o.Burst < 0 {
+		return fmt.Errorf("requests of %g a second and %d at once: they must not be negative", o.QPS, o.Burst)
 	}
 	_, err := selectControllers(o.Controllers)
 	return err
@@ -97,7 +104,7 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 		listener.Close()
 		return nil, err
 	}
-	if err := c.start(ctx, listener, keys, tokens, options.Controllers); err != nil {
+	if err := c.start(ctx, listener, keys, tokens, options); err != nil {
 		listener.Close()
 		c.Stop()
 		return nil, err
@@ -105,7 +112,7 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	return c, nil
 }
 
-func (c *ControlPlane) start(ctx context.Context, listener net.Listener, keys pki, tokens tokens, selection []string) error {
+func (c *ControlPlane) start(ctx context.Context, listener net.Listener, keys pki, tokens tokens, options Options) error {
 	// The API server outlives ctx, which is only about starting: it must stop after the controllers and the node.
 	serving, stopAPIServer := context.WithCancel(context.WithoutCancel(ctx))
 	c.stopAPIServer = stopAPIServer
@@ -128,10 +135,14 @@ func (c *ControlPlane) start(ctx context.Context, listener net.Listener, keys pk
 	c.stopControllers = stopControllers
 	controllerConfig := rest.CopyConfig(config)
 	controllerConfig.BearerToken = tokens.controllers
-	if c.waitControllers, err = startControllers(managing, controllerConfig, keys, selection); err != nil {
+	controllerConfig.QPS, controllerConfig.Burst = -1, options.Burst
+	if options.QPS > 0 {
+		controllerConfig.QPS = options.QPS
+	}
+	if c.waitControllers, err = startControllers(managing, controllerConfig, keys, options.Controllers); err != nil {
 		return err
 	}
-	if err := c.waitForServiceAccount(ctx, selection); err != nil {
+	if err := c.waitForServiceAccount(ctx, options.Controllers); err != nil {
 		return err
 	}
 	return writeKubeconfig(c.Kubeconfig, c.Config)
