@@ -77,6 +77,7 @@ var reasons = map[string]string{
 	"github.com/santhosh-tekuri/jsonschema/v6": "holds our JSON Schemas, and our walk of one, to the drafts in tests",
 	"github.com/skeema/knownhosts":             "known_hosts with the algorithms each host offers",
 	"github.com/spf13/cobra":                   "the command line, as kubectl's",
+	"github.com/spf13/pflag":                   "cobra's flags, walked for manual pages and completion",
 	"go.yaml.in/yaml/v3":                       "YAML nodes with positions",
 	"go.yaml.in/yaml/v4":                       "exact places of what v3 cannot read; v3 stays the reader, for kustomize and kubectl are built on it",
 	"github.com/go-logr/logr":                  "client-go's logger, which we hand it",

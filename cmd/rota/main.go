@@ -88,7 +88,9 @@ func newRoot(executable string) *cobra.Command {
 		newRender(), newValidate(k), newDiff(k), newNext(), newApply(k), newRun(k), newStatus(k),
 		newHistory(k), newWhy(k), newPause(k), newResume(k), newTrigger(k), newRelease(k),
 		newLedger(k), newDemo(), newInit(), newTrace(), newSchema(), newExplain(), newVersion(),
+		newMan(func() *cobra.Command { return newRoot(executable) }),
 	)
+	root.InitDefaultCompletionCmd()
 	return root
 }
 
