@@ -13,6 +13,8 @@ func newExplain() *cobra.Command {
 		Use:   "explain [RULE]",
 		Short: "Explain a rule id such as R012, or list them all",
 		Args:  cobra.MaximumNArgs(1),
+
+		ValidArgsFunction: first(rules),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				for _, r := range schema.Rules {

@@ -51,6 +51,7 @@ are gone and CronJobs that were deleted. rota why NAME SLOT says more of one.`,
 		},
 	}
 	s.flags(c)
+	c.ValidArgsFunction = first(s.complete)
 	s.all(c)
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	c.Flags().IntVar(&limit, "limit", 30, "how many of the newest to show; 0 shows all")

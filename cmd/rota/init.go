@@ -30,7 +30,8 @@ are never overwritten: if one of the starter's names is taken by other content,
 nothing is written at all.
 
 Exit status: 0, or 2 if nothing was written.`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: first(folders),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) == 1 {

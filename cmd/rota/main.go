@@ -90,7 +90,7 @@ func newRoot(executable string) *cobra.Command {
 		newLedger(k), newDemo(), newInit(), newTrace(), newSchema(), newExplain(), newVersion(),
 		newMan(func() *cobra.Command { return newRoot(executable) }),
 	)
-	root.InitDefaultCompletionCmd()
+	complete(root, k)
 	return root
 }
 

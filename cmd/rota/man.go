@@ -33,10 +33,8 @@ and nothing else.
 Equal programs write equal pages: their date is SOURCE_DATE_EPOCH (seconds, as
 reproducible builds set it), or else that of the commit that rota was built
 from, or, where neither is known, today's.`,
-		Args: cobra.ExactArgs(1),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveFilterDirs
-		},
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: first(folders),
 		RunE: func(c *cobra.Command, args []string) error {
 			date, err := manDate(os.Getenv("SOURCE_DATE_EPOCH"), time.Now())
 			if err != nil {

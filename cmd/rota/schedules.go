@@ -33,20 +33,7 @@ type schedules struct {
 func (s *schedules) flags(c *cobra.Command) {
 	c.Flags().StringVarP(&s.namespace, "namespace", "n", "", "namespace of the CronJobs (default that of the context)")
 	c.Flags().StringVar(&s.system, "system-namespace", cluster.DefaultNamespace, "namespace of rota's own objects")
-	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if s.connect(c) != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		all, err := s.open.CronJobs(c.Context(), s.namespace, "", time.Now())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		var names []string
-		for _, p := range all {
-			names = append(names, p.Name.Name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
+	c.ValidArgsFunction = s.complete
 }
 
 // all adds -A.

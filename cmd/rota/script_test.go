@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,7 +21,8 @@ func TestMain(m *testing.M) {
 		os.Exit(execute(context.Background(), append([]string{"rota"}, os.Args[1:]...)))
 	}
 	testscript.Main(m, map[string]func(){
-		"rota": func() { os.Exit(execute(context.Background(), append([]string{"rota"}, os.Args[1:]...))) },
+		"rota":         func() { os.Exit(execute(context.Background(), append([]string{"rota"}, os.Args[1:]...))) },
+		"kubectl-rota": func() { os.Exit(execute(context.Background(), os.Args)) },
 	})
 }
 
@@ -28,6 +31,14 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
+		Condition: func(cond string) (bool, error) {
+			name, ok := strings.CutPrefix(cond, "file:")
+			if !ok {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			_, err := os.Stat(name)
+			return err == nil, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			// No script may find the cluster of whoever runs the tests.
 			env.Setenv("KUBECONFIG", env.Getenv("WORK")+"/none")

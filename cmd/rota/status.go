@@ -25,7 +25,8 @@ or failed, and what a person has to mend; and of each schedule when it fires
 next, what holds it back, what became of its last slot, and what is wrong with it.
 
 Exit status: 0; with --fail 1 if a Sync is not Ready; above 1 on an error.`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: first(k.syncs),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, _, err := k.config()
 			if err != nil {

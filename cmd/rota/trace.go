@@ -51,6 +51,7 @@ is broken and what was asked for is not in what renders.`,
 	}
 	repo.flags(c)
 	c.Args = cobra.RangeArgs(1, 2)
+	c.ValidArgsFunction = first(kindsAndNames)
 	c.Flags().StringVar(&dir, "path", ".", "the repository, or a folder of it, to render")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c

@@ -67,6 +67,7 @@ Exit status: 0; with --wait 1 if the Job fails or is deleted; 2 on an error.`,
 		},
 	}
 	s.flags(c)
+	c.ValidArgsFunction = first(s.complete)
 	c.Flags().StringArrayVar(&params, "param", nil, "NAME=value for the environment of every container; can be repeated")
 	c.Flags().BoolVar(&overlap, "overlap", false, "start it although another run is active under a policy of one at a time")
 	c.Flags().BoolVar(&wait, "wait", false, "show its progress and end with its result")

@@ -61,6 +61,7 @@ Exit status: 0; 1 if nothing is known of the slot, or there is none then.`,
 		},
 	}
 	s.flags(c)
+	c.ValidArgsFunction = first(s.complete)
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
 }

@@ -66,6 +66,7 @@ func (*limitFlag) Type() string { return "name=value" }
 
 func (r *repository) flags(c *cobra.Command) {
 	c.Args = cobra.MaximumNArgs(1)
+	c.ValidArgsFunction = first(folders)
 	c.Flags().BoolVar(&r.excerpt, "excerpt", false, "show with each problem the line of the file (default on a terminal)")
 	c.Flags().StringVar(&r.overlay, "overlay", "", "folder below PATH to render, such as overlays/prod")
 	c.Flags().Var(&r.limits, "limit", "raise or lower a limit as spec.limits of a Sync does, such as objects=100000; can be repeated")
