@@ -48,7 +48,7 @@ func complete(root *cobra.Command, k *kube) {
 }
 
 // worded are the flags that take one of the words in their text of help.
-var worded = []string{"drift", "dry-run", "log-format", "output", "scheduler"}
+var worded = []string{"drift", "dry-run", "host", "log-format", "output", "scheduler", "status"}
 
 // aside is what a text of help adds to a word.
 var aside = regexp.MustCompile(`\s*\([^)]*\)|^.*: `)

@@ -31,6 +31,8 @@ var layers = map[string]struct {
 	"reconcile/plan":                    {[]string{"schema", "reconcile/schedule"}, "pure: decides, so it must be testable without a cluster"},
 	"reconcile/schedule":                {[]string{"schema"}, "pure: decides, so it must be testable without a clock"},
 	"reconcile/history":                 {[]string{"schema"}, "pure: judges what a scheduler did, so it must share no code with it"},
+	"reconcile/notify":                  {[]string{"schema"}, "an edge: speaks to hosts of pull requests; nothing that writes to a cluster may import it"},
+	"reconcile/notify/notifytest":       {[]string{"reconcile/notify"}, "gives tests a host of pull requests"},
 	"reconcile/status":                  {[]string{"schema", "reconcile/plan", "reconcile/schedule"}, "pure: summarizes what the decisions and edges report"},
 	"reconcile/source":                  {[]string{"schema", "render"}, "an edge: delivers the core's Tree, knows no other edge"},
 	"reconcile/cluster":                 {[]string{"schema", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "an edge and the only writer: knows no other edge"},

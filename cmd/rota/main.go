@@ -87,7 +87,7 @@ func newRoot(executable string) *cobra.Command {
 	root.AddCommand(
 		newRender(), newValidate(k), newDiff(k), newNext(), newApply(k), newRun(k), newStatus(k),
 		newHistory(k), newWhy(k), newPause(k), newResume(k), newTrigger(k), newRelease(k),
-		newLedger(k), newDemo(), newInit(), newTrace(), newSchema(), newExplain(), newVersion(),
+		newLedger(k), newComment(), newDemo(), newInit(), newTrace(), newSchema(), newExplain(), newVersion(),
 		newMan(func() *cobra.Command { return newRoot(executable) }),
 	)
 	complete(root, k)

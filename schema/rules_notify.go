@@ -1,0 +1,12 @@
+package schema
+
+// notifyRules are those of hosts of pull requests.
+var notifyRules = []Rule{
+	{"R400", "The pull request is not known", "A comment needs a host, the address of its API, a repository and the number of a pull request; a status needs a commit instead of the number. In GitHub Actions, GitLab CI and Gitea or Forgejo Actions they are in the job's environment, if it runs for a pull request; elsewhere the flags --host, --api, --repository, --pull-request and --commit say them. The API must have an https:// address, for a token is sent to it; http:// is for this machine only."},
+	{"R401", "The token is missing or refused", "The token comes from the environment and from nowhere else: GITHUB_TOKEN, GITLAB_TOKEN or GITEA_TOKEN, by the host. A job for a pull request from a fork has none on purpose, since it runs what a stranger wrote. A token that the host refuses is misspelt, expired or of another host."},
+	{"R402", "The text has no marker", "A comment is found again by its first line, a hidden marker such as <!-- rota:plan batch -->, which rota plan -o markdown writes. Without one every run would add a comment. Say --marker NAME to put one before another text; its characters are letters, digits and . _ / - and spaces."},
+	{"R403", "The host forbids it", "The token is valid and may not do this. GitHub: the workflow needs permissions pull-requests: write for a comment and statuses: write for a status, and for a pull request from a fork its token can only read. GitLab: a project access token with the scope api and at least the role Reporter for a note, Developer for a status; CI_JOB_TOKEN cannot write notes. Gitea and Forgejo: the scopes write:issue and write:repository."},
+	{"R404", "The host does not find it", "There is no such repository, pull request or commit, or the token may not see it: hosts answer the same to both. A commit must have been pushed before it can have a status."},
+	{"R405", "The comment is longer than the host takes", "GitHub takes 65,536 characters, GitLab 1,000,000. The text is refused and not cut, since a cut could fall inside a fence and hide what matters. rota plan -o markdown keeps within GitHub's limit by itself."},
+	{"R406", "The host fails", "The host cannot be reached, failed several times, or asks to wait for longer than a job should (a rate limit). The message has what it said. A certificate that is not known is added with SSL_CERT_FILE. Run it again later: what was posted already is found again and not doubled."},
+}
