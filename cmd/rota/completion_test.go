@@ -12,6 +12,7 @@ func TestWordsOfOutputAreThoseThatTheVerbTakes(t *testing.T) {
 	// No verb may find the cluster of whoever runs the tests.
 	t.Setenv("KUBECONFIG", t.TempDir()+"/none")
 	t.Setenv("HOME", t.TempDir())
+	t.Chdir(t.TempDir())
 	arguments := map[string][]string{"why": {"x"}, "trigger": {"x"}, "pause": {"x"}, "resume": {"x"}, "release": {"x"}, "trace": {"x"}, "man": {t.TempDir()}}
 	said := func(verb string, word string) string {
 		root := newRoot("rota")
