@@ -301,10 +301,13 @@ func UnsupportedKind(kind string) bool {
 }
 
 // DecodeItems reads a list of parameters, as the file of an Expansion has it.
-// Problems have their position and are all joined.
+// Problems have their position, name the item by its number from 1, as messages
+// about items do, and are all joined.
 func DecodeItems(d Document) ([]Values, error) {
 	s := newStrict(d.File)
-	var items []Values
-	s.decode(d.Node, "", reflect.ValueOf(&items).Elem())
+	items := make([]Values, len(d.Node.Content))
+	for i, n := range d.Node.Content {
+		s.decode(n, fmt.Sprintf("item %d", i+1), reflect.ValueOf(&items[i]).Elem())
+	}
 	return items, s.err()
 }
