@@ -3,6 +3,7 @@ package expand
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -143,6 +145,9 @@ func readList(file string, data []byte, limits schema.DocumentLimits) ([]schema.
 	if err != nil {
 		return nil, err
 	}
+	if err := onlyJSON(file, data); err != nil {
+		return nil, err
+	}
 	p := &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file, Line: 1}, Mend: "Write it as `- {ITEM: apple}` lines."}
 	switch {
 	case len(documents) == 0:
@@ -158,6 +163,26 @@ func readList(file string, data []byte, limits schema.DocumentLimits) ([]schema.
 		return nil, p
 	}
 	return schema.DecodeItems(documents[0])
+}
+
+// onlyJSON refuses what YAML reads and JSON forbids, such as 007, in a file
+// that says that it is JSON: other programs read it, too, and would read
+// something else or nothing.
+func onlyJSON(file string, data []byte) error {
+	if !strings.EqualFold(path.Ext(file), ".json") {
+		return nil
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	err := json.Unmarshal(data, new(json.RawMessage))
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
+		return nil
+	}
+	// The offset is that of the end of the byte at fault.
+	before := data[:max(0, min(int(syntax.Offset), len(data))-1)]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return &schema.Problem{Rule: "R031", Origin: schema.Origin{File: file, Line: 1 + bytes.Count(before, []byte("\n")), Column: 1 + utf8.RuneCount(line)},
+		Message: "the file is no JSON, though YAML would read it: " + err.Error(), Mend: "Correct it (JSON has no leading zeros, no comments, no commas before a closing bracket, and double quotes only), or name the file .yaml.", Cause: err}
 }
 
 // readCSV takes the names from the first line. Every value is a text.
