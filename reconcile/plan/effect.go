@@ -52,7 +52,7 @@ func changeEffect(in Intended, live *unstructured.Unstructured, input *Input, wa
 	if in.Key().IsCronJob() {
 		if moved := scheduleEffect(in, live, input); moved != "" {
 			changes = slices.DeleteFunc(changes, func(d difference) bool { return timingPath(d.path) })
-			if rest := fieldList(changes, false); rest != "" {
+			if rest := fieldList(changes, false, nil); rest != "" {
 				moved += "; also changes " + rest
 			}
 			return moved
@@ -62,7 +62,7 @@ func changeEffect(in Intended, live *unstructured.Unstructured, input *Input, wa
 		return slices.ContainsFunc(waiting, func(path string) bool { return underPath(d.path, path) })
 	})
 	effect := "will be updated"
-	if list := fieldList(changes, in.GetKind() == "Secret"); list != "" {
+	if list := fieldList(changes, in.GetKind() == "Secret", nil); list != "" {
 		effect += " (" + list + ")"
 	} else if len(waiting) == 0 {
 		effect += " (a field is no longer set, or is set to what it already is)"
@@ -85,29 +85,47 @@ func underPath(path, prefix string) bool {
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// digestChange names what makes a Job run again.
-func digestChange(desired, live *unstructured.Unstructured) string {
-	relevant := slices.DeleteFunc(differences(desired.Object, live.Object), func(d difference) bool {
+// digestChange names what makes a Job run again, and where it was written.
+func digestChange(in Intended, live *unstructured.Unstructured) string {
+	relevant := slices.DeleteFunc(differences(in.Object.Object, live.Object), func(d difference) bool {
 		return !underPath(d.path, "spec.template") && !underPath(d.path, "spec.completions") && !underPath(d.path, "spec.completionMode")
 	})
 	if len(relevant) == 0 {
 		return "a field was removed from its template"
 	}
-	return fieldList(relevant, false)
+	return fieldList(relevant, false, func(field string) string { return placeOf(in.At(field)) })
+}
+
+// placeOf is where something was written, without the item of an Expansion: the
+// members of one say the same of the same line. It is empty if it is not known.
+func placeOf(o schema.Origin) string {
+	if o.TemplateLine > 0 {
+		return fmt.Sprintf("%s:%d", o.Template, o.TemplateLine)
+	}
+	if o.Line == 0 || o.Item > 0 {
+		return ""
+	}
+	return o.String()
 }
 
 // mostNamed is how many fields a sentence names before it counts the rest.
 const mostNamed = 3
 
 // fieldList names what differs, with both values where they are short and
-// cannot be secret; empty if nothing does.
-func fieldList(changes []difference, secret bool) string {
+// cannot be secret, and with its place if that is asked for and known; empty if
+// nothing differs.
+func fieldList(changes []difference, secret bool, place func(field string) string) string {
 	var names []string
 	for i, d := range changes {
 		if i == mostNamed {
 			return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), len(changes)-i)
 		}
 		name := shortPath(d.path)
+		if place != nil {
+			if at := place(d.path); at != "" {
+				name += " at " + at
+			}
+		}
 		if before, after, ok := d.values(); ok && !secret {
 			name += ": " + before + " → " + after
 		}

@@ -47,10 +47,10 @@ func decideJob(in Intended, live *unstructured.Unstructured, input *Input) Chang
 	if input.Ledger.Unreadable != nil {
 		return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not replaced: the ledger cannot be read")
 	}
-	again := "will run again (" + digestChange(in.Object.Unstructured, live) + ")"
+	again := "will run again (" + digestChange(in, live) + ")"
 	switch {
 	case !started:
-		return decide(c, Replace, ReasonChanged, "will be replaced before its first run ("+digestChange(in.Object.Unstructured, live)+")")
+		return decide(c, Replace, ReasonChanged, "will be replaced before its first run ("+digestChange(in, live)+")")
 	case run.Outcome != RunActive:
 		return decide(c, Replace, ReasonRunsAgain, again)
 	default:
