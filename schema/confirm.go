@@ -10,9 +10,24 @@ import (
 // may be newer, and have the field or the version.
 var unsureRules = []string{"R074", "R075"}
 
-// LeaveToServer makes warnings of what only the schema inside rota does not
-// know, for a caller that asks a server next. The problems are changed.
-func LeaveToServer(problems []*Problem) {
+// uncheckedRules are those that say what was not checked, and that a server
+// would.
+var uncheckedRules = []string{"R076", "R088"}
+
+// Unchecked reports whether p says only that something was not checked without a
+// server.
+func (p *Problem) Unchecked() bool { return slices.Contains(uncheckedRules, p.Rule) }
+
+// LeaveToServer returns problems for a caller that asks a server next: what
+// only the schema inside rota does not know is a warning, and what was left
+// unchecked is not spoken of, for the server checks it. The problems are
+// changed.
+func LeaveToServer(problems []*Problem) []*Problem {
+	unsure(problems)
+	return slices.DeleteFunc(problems, (*Problem).Unchecked)
+}
+
+func unsure(problems []*Problem) {
 	for _, p := range problems {
 		if slices.Contains(unsureRules, p.Rule) {
 			p.Severity = SeverityWarning
@@ -32,7 +47,7 @@ func Confirm(offline, server []*Problem, taken map[Key]bool) []*Problem {
 			continue
 		}
 		if taken[*p.Object] {
-			LeaveToServer([]*Problem{p})
+			unsure([]*Problem{p})
 		}
 		known[*p.Object] = append(known[*p.Object], p)
 	}

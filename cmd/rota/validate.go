@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -74,5 +75,8 @@ func askServer(c *cobra.Command, k *kube, to *target, objects []schema.Object, p
 	}
 	defer set.Close()
 	checked, err := set.Check(c.Context(), objects, plan.Options{Sync: to.sync, SetID: set.ID(), EmbeddedScheduler: true})
+	if err == nil {
+		problems = slices.DeleteFunc(problems, (*schema.Problem).Unchecked)
+	}
 	return schema.Confirm(problems, checked.Problems, checked.Taken), err
 }

@@ -152,7 +152,7 @@ func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, 
 	}
 	found := schema.Validate(result.Objects)
 	if !r.strict {
-		schema.LeaveToServer(found)
+		found = schema.LeaveToServer(found)
 	}
 	for _, p := range found {
 		if p.Severity == schema.SeverityWarning {
