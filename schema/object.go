@@ -105,6 +105,9 @@ type Origin struct {
 	ParameterLine int
 	// Overlay is the kustomization folder that was built last, if any.
 	Overlay string
+	// Base is where the object stands that File, a patch or a kustomization,
+	// changes; of a field only, see [Object.At].
+	Base Place
 }
 
 // Place is a line of a file.
@@ -127,7 +130,7 @@ func (o Origin) WrittenAt(p Place) Origin {
 }
 
 // String returns file:line:col as compilers print it, with the template and
-// its item where there is one.
+// its item where there is one, and with the object that a patch changes.
 func (o Origin) String() string {
 	var b strings.Builder
 	b.WriteString(o.File)
@@ -147,6 +150,13 @@ func (o Origin) String() string {
 		}
 		for _, p := range o.Parameters {
 			fmt.Fprintf(&b, " %s=%q", p.Name, p.Value)
+		}
+		b.WriteString(")")
+	}
+	if o.Base.File != "" && o.Base.File != o.File {
+		fmt.Fprintf(&b, " (of the object at %s", o.Base.File)
+		if o.Base.Line > 0 {
+			fmt.Fprintf(&b, ":%d", o.Base.Line)
 		}
 		b.WriteString(")")
 	}

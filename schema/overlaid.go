@@ -42,7 +42,7 @@ func (o Object) overlaid(steps []string, key bool) Origin {
 		return o.Fields.position(o.Origin, node)
 	}
 	if at, ok := o.Fields.overlay.Wrote(o.Object, steps[:there], key && there == len(steps)); ok {
-		at.Overlay = o.Origin.Overlay
+		at.Overlay, at.Base = o.Origin.Overlay, Place{o.Origin.File, o.Origin.Line}
 		return at
 	}
 	if inBase || node == nil {

@@ -119,7 +119,9 @@ func (o Object) fields() []TracedField {
 				walk(item, fmt.Sprintf("%s[%d]", at, i))
 			}
 		default:
-			found = append(found, TracedField{at, o.At(at)})
+			from := o.At(at)
+			from.Base = Place{} // the object is named beside it
+			found = append(found, TracedField{at, from})
 		}
 	}
 	walk(o.Object, "")

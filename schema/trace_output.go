@@ -33,6 +33,7 @@ func NewTrace(objects []Object, file, field string) (Trace, error) {
 		}
 		if field != "" {
 			a.field, a.origin = field, found[0].At(field)
+			a.origin.Base = Place{}
 		}
 		return a, nil
 	}

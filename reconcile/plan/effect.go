@@ -105,6 +105,7 @@ func placeOf(o schema.Origin) string {
 	if o.Line == 0 || o.Item > 0 {
 		return ""
 	}
+	o.Base = schema.Place{}
 	return o.String()
 }
 

@@ -212,6 +212,11 @@ func checkOrigins(t *testing.T, fsys fs.FS, folder, way string, s sizes, want ma
 			if key {
 				at = o.AtKey(field)
 			}
+			// What an overlay wrote has the object that it changes beside it.
+			if base := (schema.Place{File: o.Origin.File, Line: o.Origin.Line}); at.Base != base && at.Base != (schema.Place{}) || at.Base.File == "" && at.File != o.Origin.File {
+				t.Errorf("%s: %s is of the object at %v, not at %v", way, asked, at.Base, base)
+			}
+			at.Base = schema.Place{}
 			if got := at.String(); got != position {
 				t.Errorf("%s: %s is at %s, not at %s", way, asked, got, position)
 			}
