@@ -45,7 +45,7 @@ func TestAChangeRunsTheJobsThatTheReadmesName(t *testing.T) {
 		},
 		"another schedule runs nothing at once": {
 			repository: "overlays", path: "overlays/prod", file: "overlays/prod/report-schedule.yaml",
-			before: "30 2", after: "45 2",
+			before: "30 4", after: "45 4",
 		},
 		"another queue of RabbitMQ runs the filling and the workers": {
 			repository: "rabbitmq", path: ".", file: "kustomization.yaml",

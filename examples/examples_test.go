@@ -212,7 +212,7 @@ func TestOverlaysDifferWhereTheySay(t *testing.T) {
 	}
 	want := map[string][]string{
 		"overlays/dev":  {"*/10 * * * *", "Etc/UTC", "busybox:1.37", "busybox:1.37", "busybox:1.37", "scratch 10"},
-		"overlays/prod": {"30 2 * * *", "Europe/Berlin", "busybox:1.36", "busybox:1.36", "busybox:1.36", "ledger 100000"},
+		"overlays/prod": {"30 4 * * *", "Europe/Berlin", "busybox:1.36", "busybox:1.36", "busybox:1.36", "ledger 100000"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("overlays (-want +got):\n%s", diff)

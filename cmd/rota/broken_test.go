@@ -103,7 +103,7 @@ func TestBrokenRepositories(t *testing.T) {
 
 // validated returns what `rota validate` prints of an archive. Its comment
 // may have a line that changes a file on its way to the disk: `crlf: FILE`,
-// `bom: FILE` or `base64: FILE`.
+// `bom: FILE` or `base64: FILE`, and one of flags: `flags: --lint=all`.
 func validated(t *testing.T, archive *txtar.Archive) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -136,7 +136,13 @@ func validated(t *testing.T, archive *txtar.Archive) string {
 	}
 	var out, notes bytes.Buffer
 	root := newRoot("rota")
-	root.SetArgs([]string{"validate", dir})
+	arguments := []string{"validate", dir}
+	for line := range strings.Lines(string(archive.Comment)) {
+		if flags, ok := strings.CutPrefix(line, "flags: "); ok {
+			arguments = append(arguments, strings.Fields(flags)...)
+		}
+	}
+	root.SetArgs(arguments)
 	root.SetOut(&out)
 	root.SetErr(&notes)
 	if err := root.ExecuteContext(t.Context()); err != nil && (codeOf(err) != 1 || err.Error() != "") {

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,8 +13,9 @@ import (
 )
 
 func newValidate(k *kube) *cobra.Command {
-	repo := repository{strict: true}
+	var repo repository
 	var to target
+	var g grades
 	var output string
 	var server bool
 	c := &cobra.Command{
@@ -26,6 +29,8 @@ With --server the API server is asked about every object as well, in a dry run
 that keeps nothing: it knows its own kinds, admission policies and what exists.
 What it refuses has the place in the file, too.
 
+With --severity a warning becomes an error, or is left out; an error stays one.
+
 Exit status: 0 if there is nothing but warnings, 1 if there are errors, above 1
 if the check itself failed.`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -34,16 +39,20 @@ if the check itself failed.`,
 			if !ok {
 				return exit(2, fmt.Errorf("unknown output %q: use text, json, github, sarif or junit", output))
 			}
-			objects, warnings, err := repo.objects(c.Context())
-			problems := append(schema.Problems(err), warnings...)
+			if err := g.parse(); err != nil {
+				return exit(2, err)
+			}
+			found := repo.examine(c.Context())
+			found.problems = append(found.problems, schema.Lint(found.objects, g.lints, time.Now())...)
 			var unanswered error
 			if server {
-				problems, unanswered = askServer(c, k, &to, objects, problems)
+				found.problems, unanswered = askServer(c, k, &to, found.objects, found.problems)
 			}
+			problems := g.apply(c, found)
 			if output == "text" {
 				write = repo.excerpts(c, c.OutOrStdout()).Write
 			}
-			if err := write(c.OutOrStdout(), problems, len(objects)); err != nil {
+			if err := write(c.OutOrStdout(), problems, len(found.objects)); err != nil {
 				return exit(2, err)
 			}
 			switch {
@@ -57,9 +66,41 @@ if the check itself failed.`,
 	}
 	repo.flags(c)
 	to.flags(c)
+	g.flags(c)
 	c.Flags().BoolVar(&server, "server", false, "ask the API server, too, in a dry run")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text, json, github, sarif or junit")
 	return c
+}
+
+// grades are how grave findings are taken: --lint and --severity.
+type grades struct {
+	which      string
+	settings   map[string]string
+	lints      schema.Lints
+	severities schema.Severities
+}
+
+func (g *grades) flags(c *cobra.Command) {
+	c.Flags().StringVar(&g.which, "lint", "default", "which lints are given: default, all (opinions, too) or none")
+	c.Flags().StringToStringVar(&g.settings, "severity", nil, "take the warnings of a rule as error, warning or off, such as R092=error; can be repeated")
+}
+
+func (g *grades) parse() (err error) {
+	if g.severities, err = schema.ParseSeverities(g.settings); err != nil {
+		return fmt.Errorf("--severity %w", err)
+	}
+	g.lints, err = schema.ChooseLints(g.which, g.severities)
+	return err
+}
+
+// apply returns the problems as grave as the flags want them. What could not be
+// changed is said on stderr.
+func (g *grades) apply(c *cobra.Command, found examined) []*schema.Problem {
+	problems, kept := g.severities.Regrade(found.problems)
+	if len(kept) > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "note: --severity takes only warnings for something else; errors stay errors: %s\n", strings.Join(kept, ", "))
+	}
+	return problems
 }
 
 // askServer returns problems with what the server adds to them. The error is

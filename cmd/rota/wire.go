@@ -46,8 +46,6 @@ func (k *kube) config() (*rest.Config, string, error) {
 // repository is the PATH argument of a verb, its --overlay and its --limit.
 type repository struct {
 	path, overlay string
-	// strict is for the verb that validates.
-	strict bool
 	// excerpt is what --excerpt says.
 	excerpt bool
 	// files are those of the tree that was read.
@@ -120,22 +118,39 @@ func (r *repository) objects(ctx context.Context) ([]schema.Object, []*schema.Pr
 func (r *repository) render(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
 	engine := child.New(child.Options{})
 	defer engine.Close()
-	return renderer{engine: engine, limits: r.limits.SyncLimits, strict: r.strict}.tree(ctx, tree)
+	return renderer{engine: engine, limits: r.limits.SyncLimits}.tree(ctx, tree)
+}
+
+// examine renders and validates the working copy, and leaves nothing of what is
+// found to anybody else.
+func (r *repository) examine(ctx context.Context) examined {
+	tree, err := r.tree(ctx)
+	if err != nil {
+		return examined{problems: schema.Problems(err)}
+	}
+	engine := child.New(child.Options{})
+	defer engine.Close()
+	return renderer{engine: engine, limits: r.limits.SyncLimits}.examine(ctx, tree)
 }
 
 // renderer is how trees are rendered: in which processes, within which limits.
 type renderer struct {
 	engine *child.Engine
 	limits schema.SyncLimits
-	// strict is for the verb that validates: no other leaves anything to it.
-	strict bool
 	// cache has what unchanged files became; nil for a single render.
 	cache *render.Cache
 }
 
-// tree renders a tree and validates what comes of it. The warnings are
-// returned with the objects; every error is a *schema.Problem.
-func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
+// examined is what is known of a tree.
+type examined struct {
+	objects []schema.Object
+	// problems are the errors first, those of rendering before those of
+	// validating, then the warnings.
+	problems []*schema.Problem
+}
+
+// examine renders a tree and validates what comes of it.
+func (r renderer) examine(ctx context.Context, tree render.Tree) examined {
 	limits := r.limits
 	limits.SetDefaults()
 	result, err := render.Render(tree, render.Options{
@@ -145,23 +160,32 @@ func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, 
 			Memory: int64(limits.RendererMemory), Objects: int(limits.Objects), OverlayBytes: int(limits.OverlayBytes), Time: limits.RenderTime.Duration,
 		}),
 	})
-	warnings := result.Warnings
+	errs, warnings := schema.Problems(err), result.Warnings
+	for _, p := range schema.Validate(result.Objects) {
+		if p.Severity == schema.SeverityWarning {
+			warnings = append(warnings, p)
+			continue
+		}
+		errs = append(errs, p)
+	}
+	return examined{result.Objects, append(errs, warnings...)}
+}
+
+// tree renders a tree and validates what comes of it, for a verb that asks a
+// server next, or none. The warnings are returned with the objects; every error
+// is a *schema.Problem.
+func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
+	found := r.examine(ctx, tree)
 	var faults []error
-	if err != nil {
-		faults = append(faults, err)
-	}
-	found := schema.Validate(result.Objects)
-	if !r.strict {
-		found = schema.LeaveToServer(found)
-	}
-	for _, p := range found {
+	var warnings []*schema.Problem
+	for _, p := range schema.LeaveToServer(found.problems) {
 		if p.Severity == schema.SeverityWarning {
 			warnings = append(warnings, p)
 			continue
 		}
 		faults = append(faults, p)
 	}
-	return result.Objects, warnings, errors.Join(faults...)
+	return found.objects, warnings, errors.Join(faults...)
 }
 
 // renderLimits are limits as the renderer takes them.

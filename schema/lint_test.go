@@ -1,0 +1,58 @@
+package schema
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestClockChangesAreThoseOfTheZone: which times of the day a change of the
+// clocks skips and doubles, in zones that change them in their own ways.
+func TestClockChangesAreThoseOfTheZone(t *testing.T) {
+	for _, c := range []struct{ schedule, zone, now, want string }{
+		{"30 2 * * *", "Europe/Berlin", "2026-01-01", "[02:30] [02:30]"},
+		{"30 1 * * *", "Europe/London", "2026-01-01", "[01:30] [01:30]"},
+		{"59 1 * * *", "America/New_York", "2026-01-01", "[] [01:59]"},
+		{"0 2 * * *", "America/New_York", "2026-01-01", "[02:00] []"},
+		{"0 3 * * *", "America/New_York", "2026-01-01", "[] []"},
+		{"15 2 * * *", "Australia/Lord_Howe", "2026-01-01", "[02:15] []"},
+		{"45 1 * * *", "Australia/Lord_Howe", "2026-01-01", "[] [01:45]"},
+		{"0 0 * * *", "America/Santiago", "2026-01-01", "[00:00] []"},
+		{"30 2 * * *", "Asia/Tokyo", "2026-01-01", "[] []"},
+		{"30 2 * * *", "Etc/UTC", "2026-01-01", "[] []"},
+		{"0,30 2 * * *", "Europe/Berlin", "2026-01-01", "[02:00 02:30] [02:00 02:30]"},
+		{"30 2 * * MON", "Europe/Berlin", "2026-01-01", "[] []"},
+		{"30 2 * * SUN", "Europe/Berlin", "2026-01-01", "[02:30] [02:30]"},
+		{"30 2 * 3 *", "Europe/Berlin", "2026-01-01", "[02:30] []"},
+		{"30 2 1 * SUN", "Europe/Berlin", "2026-01-01", "[02:30] [02:30]"},
+		{"30 2 * * *", "Europe/Berlin", "2026-11-01", "[02:30] [02:30]"},
+		{"30 2 * * *", "Europe/Berlin", "2044-12-31", "[02:30] [02:30]"}, // beyond what the zone lists, in a leap year
+		{"0 12 29 12 *", "Pacific/Apia", "2011-06-01", "[] []"},          // a whole day is no daylight saving
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := time.Parse(time.DateOnly, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		skipped, doubled := clockChanges(readTimetable(c.schedule).spec, zone, now)
+		if diff := cmp.Diff(c.want, fmt.Sprint(skipped, doubled)); diff != "" {
+			t.Errorf("%s in %s from %s on (-want +got):\n%s", c.schedule, c.zone, c.now, diff)
+		}
+	}
+}
+
+func TestQuotesOfAShellAreFollowed(t *testing.T) {
+	for script, want := range map[string]byte{
+		"echo ": 0, `echo "`: '"', `echo 'a`: '\'', `echo "a" `: 0, `echo "a'`: '"', `echo 'a"`: '\'', `echo \"`: 0,
+		`echo "\"`: '"', `echo '\'`: 0, `echo "a" 'b' "`: '"', `echo '"' "'`: '"', "": 0, `\`: 0,
+	} {
+		if got := quoteAfter(script); got != want {
+			t.Errorf("after %s the quote is %q, not %q", script, got, want)
+		}
+	}
+}
