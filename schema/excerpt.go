@@ -55,6 +55,7 @@ func (e Excerpts) Text(p *Problem) string {
 // Write prints problems as the text form of [ProblemWriters] does, with the
 // lines.
 func (e Excerpts) Write(w io.Writer, problems []*Problem, objects int) error {
+	problems = WithoutIgnored(problems)
 	errs := 0
 	for _, p := range problems {
 		if p.Severity != SeverityWarning {

@@ -35,7 +35,8 @@ var ObjectWriters = map[string]func(w io.Writer, objects []Object, origins Origi
 }
 
 // ProblemWriters print what is wrong with a repository of so many objects as
-// `text`, `json`, `github` (workflow commands), `sarif` (2.1.0) or `junit`.
+// `text`, `json`, `github` (workflow commands), `sarif` (2.1.0) or `junit`. What
+// comments in the files ignore is in JSON, apart, and in SARIF, as suppressed.
 // Their output depends on nothing but their arguments.
 var ProblemWriters = map[string]func(w io.Writer, problems []*Problem, objects int) error{
 	"text":   Excerpts{}.Write,
@@ -123,13 +124,20 @@ type finding struct {
 	Field    string `json:"field,omitempty"`
 	Message  string `json:"message"`
 	Mend     string `json:"mend,omitempty"`
+	// Ignored is the reason of the comment that asks not to be told of it.
+	Ignored string `json:"ignored,omitempty"`
 }
 
-func findings(problems []*Problem) []finding {
+// findings returns problems in that shape: those that are to be said, or those
+// that comments in the files ignore.
+func findings(problems []*Problem, ignored bool) []finding {
 	out := make([]finding, 0, len(problems))
 	for _, p := range problems {
+		if ignored != (p.Ignored != "") {
+			continue
+		}
 		f := finding{Rule: p.Rule, Severity: string(cmp.Or(p.Severity, SeverityError)), File: p.Origin.File, Line: p.Origin.Line,
-			Column: p.Origin.Column, Origin: p.Origin.String(), Field: p.Field, Message: p.Message, Mend: p.Mend}
+			Column: p.Origin.Column, Origin: p.Origin.String(), Field: p.Field, Message: p.Message, Mend: p.Mend, Ignored: p.Ignored}
 		if p.Object != nil {
 			f.Object = p.Object.String()
 		}
@@ -154,10 +162,14 @@ func (f finding) text() string {
 }
 
 func writeProblemsJSON(w io.Writer, problems []*Problem, objects int) error {
-	return encode(w, map[string]any{
+	report := map[string]any{
 		"apiVersion": "rota.dev/v1alpha1", "kind": "ValidationReport",
-		"objects": objects, "problems": findings(problems),
-	})
+		"objects": objects, "problems": findings(problems, false),
+	}
+	if ignored := findings(problems, true); len(ignored) > 0 {
+		report["ignored"] = ignored
+	}
+	return encode(w, report)
 }
 
 // writeGitHub escapes as actions/toolkit does, so that text of the repository
@@ -166,7 +178,7 @@ func writeProblemsJSON(w io.Writer, problems []*Problem, objects int) error {
 func writeGitHub(w io.Writer, problems []*Problem, _ int) error {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
-	list := findings(problems)
+	list := findings(problems, false)
 	slices.SortStableFunc(list, func(a, b finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	for _, f := range list {
 		props := "title=" + property.Replace("rota "+f.Rule)
@@ -189,7 +201,7 @@ func writeGitHub(w io.Writer, problems []*Problem, _ int) error {
 func writeSARIF(w io.Writer, problems []*Problem, _ int) error {
 	results := []any{}
 	used := map[string]bool{}
-	for _, f := range findings(problems) {
+	for _, f := range append(findings(problems, false), findings(problems, true)...) {
 		used[f.Rule] = true
 		result := map[string]any{"ruleId": f.Rule, "level": f.Severity, "message": map[string]any{"text": f.text()}}
 		if f.File != "" {
@@ -202,6 +214,9 @@ func writeSARIF(w io.Writer, problems []*Problem, _ int) error {
 				place["region"] = region
 			}
 			result["locations"] = []any{map[string]any{"physicalLocation": place}}
+		}
+		if f.Ignored != "" {
+			result["suppressions"] = []any{map[string]any{"kind": "inSource", "justification": f.Ignored}}
 		}
 		results = append(results, result)
 	}
@@ -252,7 +267,7 @@ type junitFailure struct {
 func writeJUnit(w io.Writer, problems []*Problem, objects int) error {
 	all := junitSuites{Name: "rota validate"}
 	index := map[string]int{}
-	for _, f := range findings(problems) {
+	for _, f := range findings(problems, false) {
 		i, ok := index[f.File]
 		if !ok {
 			i = len(all.Suites)

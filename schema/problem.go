@@ -35,6 +35,9 @@ type Problem struct {
 	Message string `json:"message"`
 	// Mend says what to do about it, as an imperative sentence.
 	Mend string `json:"mend,omitempty"`
+	// Ignored is the reason why a comment in the file asks not to be told of a
+	// warning; see [Suppress].
+	Ignored string `json:"ignored,omitempty"`
 	// Cause is the error beneath, if any.
 	Cause error `json:"-"`
 }

@@ -18,7 +18,7 @@ type Rule struct {
 // Rules are all rules in the order of their ids: R001-R099 reading and
 // checking documents (R090-R099 are lints), R100-R199 sources, R200-R299 plans and clusters,
 // R300-R399 schedules, R400-R499 hosts of pull requests.
-var Rules = slices.Concat(documentRules, ownKindRules, policyRules, templateRules, overlayRules, validationRules, lintRules, sourceRules, clusterRules, scheduleRules, byHandRules, forecastRules, notifyRules)
+var Rules = slices.Concat(readingRules, commentRules, documentRules, ownKindRules, policyRules, templateRules, overlayRules, validationRules, lintRules, sourceRules, clusterRules, scheduleRules, byHandRules, forecastRules, notifyRules)
 
 // Explain returns the rule of an id.
 func Explain(id string) (Rule, bool) {
@@ -29,7 +29,7 @@ func Explain(id string) (Rule, bool) {
 	return Rules[i], true
 }
 
-var documentRules = []Rule{
+var readingRules = []Rule{
 	{"R001", "YAML or JSON that cannot be read", "The file breaks the syntax of YAML, so nothing in it can be trusted. The place is where the fault was probably made: where a quote or a brace was opened that is never closed, where a tab or the number of spaces is wrong, where a value needs quotes. A file with {{ or {% is a Jinja template and must be named so, such as job.yaml.jinja2."},
 	{"R002", "Key that is there twice", "YAML forbids a key twice in one mapping, and readers that tolerate it take the last one without a word. Remove one of the two."},
 	{"R003", "YAML value that Kubernetes cannot store", "The value has a form that JSON, and so the API server, does not know: not-a-number, an infinite number, a key that is no text, an alias inside its own anchor. Readers of YAML may also differ on it. Quote the value, or write it out."},
@@ -37,6 +37,9 @@ var documentRules = []Rule{
 	{"R005", "File that cannot be read", "The file is named or listed, and reading it failed. A symbolic link that leaves the repository is refused on purpose: it could show files of the machine that renders."},
 	{"R006", "Path to render that is not there", "The folder to render must exist and be a folder inside the repository. A path that vanished is an error and not an empty repository, for that would delete everything."},
 	{"R007", "Symbolic link to a folder", "Folders behind symbolic links are not looked into when a folder is read as a whole, as kubectl and Flux do it, because such links can form cycles. Refer to the folder from a kustomization."},
+}
+
+var documentRules = []Rule{
 	{"R010", "Document that is no Kubernetes object", "Every document of a rendered folder must have apiVersion and kind. It is refused and not skipped, because a mistyped `kind` that is skipped would delete the object. Move other YAML files out of the folder, or into one whose name begins with a dot."},
 	{"R011", "Object without a name", "An object from git must have a metadata.name, by which it is found again. With generateName every sync would make another one; for many alike objects use an Expansion."},
 	{"R012", "Object that is there twice", "Two documents name the same kind, namespace and name, and only one of them could be applied. This also happens when several overlays of one base are rendered together: render one of them."},

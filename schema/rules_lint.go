@@ -13,3 +13,9 @@ var lintRules = []Rule{
 	{"R097", "Service account with more rights than a Job should have", "A binding in the repository gives the account of the Pods everything, or the rights to get it: escalate, bind, impersonate, tokens of other accounts, all Secrets of the cluster. Whoever can change the Job, or breaks into its container, then has them. Give the Job an account with what it needs. Bindings that are only in the cluster are not known."},
 	{"R098", "Job that a change of its configuration runs again", "A generator of kustomize puts the hash of the content into the name of a ConfigMap or Secret, so that Deployments roll out when it changes. A Job has the name in its template, so a change of the content runs the Job again. If it is meant, say so with rota.dev/rerun: OnChange, which silences this. An opinion: said with --lint=all, or with --severity R098=warning."},
 }
+
+// commentRules are those of comments that ignore (R008-R009).
+var commentRules = []Rule{
+	{"R008", "Comment that ignores, and does not say what or why", "Write # rota:ignore R092 and the reason: on the line of the warning, on the line before it, or at the top of a document for all of it. Several ids are divided by commas. The reason is needed, for whoever reads it next."},
+	{"R009", "Comment that ignores nothing", "The rule that the comment names gives no warning where the comment holds: on its own line, on the next one, or in the document that it begins. What was mended needs no comment any more; otherwise it stands in the wrong place."},
+}

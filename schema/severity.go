@@ -43,6 +43,7 @@ func (s Severities) Regrade(problems []*Problem) (regraded []*Problem, kept []st
 			if wanted != SeverityError {
 				kept = append(kept, p.Rule)
 			}
+		case p.Ignored != "":
 		case wanted == severityOff:
 			continue
 		default:
@@ -75,4 +76,16 @@ func ChooseLints(which string, severities Severities) (Lints, error) {
 		}
 	}
 	return on, nil
+}
+
+// serverRules are rules of repositories that only a server finds.
+var serverRules = []string{"R086", "R089"}
+
+// Given reports whether the rule of an id was looked for by a validation without
+// a server, with these lints.
+func (l Lints) Given(id string) bool {
+	if on, lint := l[id]; lint {
+		return on
+	}
+	return id < "R100" && !slices.Contains(serverRules, id)
 }

@@ -29,7 +29,9 @@ With --server the API server is asked about every object as well, in a dry run
 that keeps nothing: it knows its own kinds, admission policies and what exists.
 What it refuses has the place in the file, too.
 
-With --severity a warning becomes an error, or is left out; an error stays one.
+Warnings can be ignored in the file, with a reason: # rota:ignore R092 why, on
+the line of the warning, on the line before, or at the top of the document. With
+--severity a warning becomes an error, or is left out; an error stays one.
 
 Exit status: 0 if there is nothing but warnings, 1 if there are errors, above 1
 if the check itself failed.`,
@@ -48,7 +50,7 @@ if the check itself failed.`,
 			if server {
 				found.problems, unanswered = askServer(c, k, &to, found.objects, found.problems)
 			}
-			problems := g.apply(c, found)
+			problems := g.apply(c, &repo, found)
 			if output == "text" {
 				write = repo.excerpts(c, c.OutOrStdout()).Write
 			}
@@ -93,14 +95,35 @@ func (g *grades) parse() (err error) {
 	return err
 }
 
-// apply returns the problems as grave as the flags want them. What could not be
-// changed is said on stderr.
-func (g *grades) apply(c *cobra.Command, found examined) []*schema.Problem {
-	problems, kept := g.severities.Regrade(found.problems)
+// apply returns the problems with those marked that comments in the files
+// ignore, and as grave as the flags want them. What has no place in the problems
+// is said on stderr.
+func (g *grades) apply(c *cobra.Command, repo *repository, found examined) []*schema.Problem {
+	names := slices.Concat(found.files, filesOf(found.problems))
+	slices.Sort(names)
+	given := g.given
+	if schema.HasErrors(found.problems) {
+		given = nil // what is not rendered gives no warnings, either
+	}
+	var ignores []schema.Ignore
+	var faults []*schema.Problem
+	if repo.files != nil {
+		ignores, faults = ignoresIn(repo.files, slices.Compact(names))
+	}
+	problems, unused := schema.Suppress(found.problems, ignores, given)
+	problems, kept := g.severities.Regrade(slices.Concat(problems, faults, unused))
 	if len(kept) > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "note: --severity takes only warnings for something else; errors stay errors: %s\n", strings.Join(kept, ", "))
 	}
+	if n := len(problems) - len(schema.WithoutIgnored(problems)); n > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "note: warnings that comments in the files ignore: %d\n", n)
+	}
 	return problems
+}
+
+// given reports whether the rule of an id was looked for.
+func (g *grades) given(id string) bool {
+	return g.lints.Given(id) && g.settings[id] != "off"
 }
 
 // askServer returns problems with what the server adds to them. The error is

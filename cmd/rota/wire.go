@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,6 +149,8 @@ type examined struct {
 	// problems are the errors first, those of rendering before those of
 	// validating, then the warnings.
 	problems []*schema.Problem
+	// files are those that were read.
+	files []string
 }
 
 // examine renders a tree and validates what comes of it.
@@ -168,17 +172,20 @@ func (r renderer) examine(ctx context.Context, tree render.Tree) examined {
 		}
 		errs = append(errs, p)
 	}
-	return examined{result.Objects, append(errs, warnings...)}
+	return examined{result.Objects, append(errs, warnings...), result.Files}
 }
 
 // tree renders a tree and validates what comes of it, for a verb that asks a
-// server next, or none. The warnings are returned with the objects; every error
-// is a *schema.Problem.
+// server next, or none. The warnings that no comment in the files ignores are
+// returned with the objects; every error is a *schema.Problem.
 func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, []*schema.Problem, error) {
 	found := r.examine(ctx, tree)
+	problems := schema.LeaveToServer(found.problems)
+	ignores, _ := ignoresIn(tree.FS, filesOf(problems))
+	problems, _ = schema.Suppress(problems, ignores, nil)
 	var faults []error
 	var warnings []*schema.Problem
-	for _, p := range schema.LeaveToServer(found.problems) {
+	for _, p := range schema.WithoutIgnored(problems) {
 		if p.Severity == schema.SeverityWarning {
 			warnings = append(warnings, p)
 			continue
@@ -186,6 +193,30 @@ func (r renderer) tree(ctx context.Context, tree render.Tree) ([]schema.Object, 
 		faults = append(faults, p)
 	}
 	return found.objects, warnings, errors.Join(faults...)
+}
+
+// filesOf returns the files that problems are in.
+func filesOf(problems []*schema.Problem) []string {
+	named := map[string]bool{}
+	for _, p := range problems {
+		named[p.Origin.File], named[p.Origin.Template] = true, true
+	}
+	delete(named, "")
+	return slices.Sorted(maps.Keys(named))
+}
+
+// ignoresIn reads the comments of files that ignore warnings, and what is wrong
+// with them.
+func ignoresIn(files fs.FS, names []string) (ignores []schema.Ignore, faults []*schema.Problem) {
+	for _, name := range names {
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			continue // it is told of already, or is no file
+		}
+		more, wrong := schema.Ignores(name, data)
+		ignores, faults = append(ignores, more...), append(faults, wrong...)
+	}
+	return ignores, faults
 }
 
 // renderLimits are limits as the renderer takes them.
