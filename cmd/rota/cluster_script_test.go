@@ -7,13 +7,17 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"rota.dev/rota/reconcile/cluster/local"
 	"rota.dev/rota/reconcile/cluster/local/localtest"
 )
 
@@ -39,13 +43,14 @@ func TestClusterScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"hand": func(ts *testscript.TestScript, neg bool, args []string) { hand(ts, client, args) },
+			"hand":       func(ts *testscript.TestScript, neg bool, args []string) { hand(ts, kube, client, args) },
+			"documented": documented,
 		},
 	})
 }
 
 // hand changes the cluster as a person with kubectl would.
-func hand(ts *testscript.TestScript, client kubernetes.Interface, args []string) {
+func hand(ts *testscript.TestScript, kube *local.Local, client kubernetes.Interface, args []string) {
 	ctx, ns := context.Background(), ts.Getenv("NS")
 	var err error
 	switch strings.Join(args[:2], " ") {
@@ -62,12 +67,33 @@ func hand(ts *testscript.TestScript, client kubernetes.Interface, args []string)
 	case "create quota":
 		_, err = client.CoreV1().ResourceQuotas(ns).Create(ctx, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none"},
 			Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/jobs.batch": resource.MustParse("0")}}}, metav1.CreateOptions{})
+	case "login viewer":
+		err = login(ctx, kube, client, ns, ts.MkAbs("viewer.yaml"))
 	case "await refusal":
 		err = awaitRefusal(ctx, client, ns)
 	default:
 		ts.Fatalf("hand: unknown %v", args)
 	}
 	ts.Check(err)
+}
+
+// login writes a kubeconfig for an account that may do nothing.
+func login(ctx context.Context, kube *local.Local, client kubernetes.Interface, ns, file string) error {
+	if _, err := client.CoreV1().ServiceAccounts(ns).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "viewer"}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	token, err := client.CoreV1().ServiceAccounts(ns).CreateToken(ctx, "viewer", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	config, err := clientcmd.LoadFromFile(kube.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	}
+	return clientcmd.WriteToFile(*config, file)
 }
 
 // awaitRefusal returns when the server has begun to enforce an admission policy

@@ -39,7 +39,7 @@ type Checked struct {
 func (s *Set) Check(ctx context.Context, objects []schema.Object, o plan.Options) (Checked, error) {
 	resolved, refused, err := s.Resolve(ctx, objects)
 	if err != nil {
-		return Checked{}, explain(err, subject{what: "the kinds of the cluster"})
+		return Checked{}, err
 	}
 	intended, err := plan.Intend(resolved, o)
 	if err != nil {

@@ -125,7 +125,7 @@ func (k *kinds) preferred(gk k8sschema.GroupKind) string {
 func (k *kinds) refresh(ctx context.Context) error {
 	groups, lists, failed, err := k.download(ctx)
 	if err != nil {
-		return fmt.Errorf("discovering the kinds of the cluster: %w", err)
+		return err
 	}
 	known := map[k8sschema.GroupKind]kind{}
 	for _, group := range groups {

@@ -84,7 +84,7 @@ func (s *Set) kindOf(ctx context.Context, o schema.Object, defined bool) (kind, 
 		p.Cause = err
 		return kind{}, p, nil
 	case err != nil:
-		return kind{}, nil, err
+		return kind{}, nil, explain(err, subject{what: "the kinds of the cluster"})
 	case !known:
 		return kind{}, s.unknownKind(o), nil
 	}
