@@ -27,6 +27,7 @@ var lints = []lint{
 	{rule: "R096", all: (*linter).prunedNames},
 	{rule: "R097", all: (*linter).accounts},
 	{rule: "R098", opinion: true, all: (*linter).rerunsByHash},
+	{rule: OverrunRule}, // by Overruns
 }
 
 // Lint returns warnings of what works and often is not meant: of the rules that

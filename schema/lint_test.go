@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // TestClockChangesAreThoseOfTheZone: which times of the day a change of the
@@ -53,6 +54,32 @@ func TestQuotesOfAShellAreFollowed(t *testing.T) {
 	} {
 		if got := quoteAfter(script); got != want {
 			t.Errorf("after %s the quote is %q, not %q", script, got, want)
+		}
+	}
+}
+
+func TestRunsThatTakeLongerThanTheShortestGap(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		schedule, zone, policy string
+		took                   time.Duration
+		want                   bool
+	}{
+		{"*/10 * * * *", "Etc/UTC", "Forbid", 11 * time.Minute, true},
+		{"*/10 * * * *", "Etc/UTC", "Forbid", 10 * time.Minute, false},
+		{"*/10 * * * *", "Etc/UTC", "Allow", 11 * time.Minute, false},
+		{"*/10 * * * *", "Etc/UTC", "Forbid", 0, false},
+		{"0,50 * * * *", "Etc/UTC", "Forbid", 11 * time.Minute, true},
+		{"0 8,9 * * *", "Europe/Berlin", "Forbid", 2 * time.Hour, true},
+		{"0 8 * * 1-5", "Europe/Berlin", "Forbid", 23 * time.Hour, false},
+		{"@every 30s", "", "Forbid", time.Minute, true},
+		{"0 0 31 2 *", "Etc/UTC", "Forbid", time.Hour, false},
+	} {
+		object := Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": map[string]any{"name": "a"},
+			"spec": map[string]any{"schedule": c.schedule, "timeZone": c.zone, "concurrencyPolicy": c.policy}}}}
+		found := Overruns([]Object{object}, func(Key) time.Duration { return c.took }, now)
+		if (len(found) > 0) != c.want {
+			t.Errorf("%s under %s with a run of %s: %v", c.schedule, c.policy, c.took, found)
 		}
 	}
 }

@@ -78,14 +78,18 @@ func ChooseLints(which string, severities Severities) (Lints, error) {
 	return on, nil
 }
 
-// serverRules are rules of repositories that only a server finds.
-var serverRules = []string{"R086", "R089"}
+// On reports whether the lint of an id is on.
+func (l Lints) On(id string) bool { return l[id] }
+
+// serverRules are rules of repositories that only a server, or another revision,
+// finds.
+var serverRules = []string{"R086", "R089", OverrunRule}
 
 // Given reports whether the rule of an id was looked for by a validation without
 // a server, with these lints.
 func (l Lints) Given(id string) bool {
-	if on, lint := l[id]; lint {
-		return on
+	if on, lint := l[id]; lint && !on {
+		return false
 	}
 	return id < "R100" && !slices.Contains(serverRules, id)
 }

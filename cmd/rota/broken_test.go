@@ -37,6 +37,7 @@ var notHere = map[string]string{
 	"R026": "render/testdata/policy-faults has it",
 	"R089": "needs two revisions; testdata/script has it",
 	"R086": "needs a server; testdata/cluster has it",
+	"R099": "needs the history of a cluster; testdata/cluster has it",
 	"R045": "needs a machine without memory; render/child has it",
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/schema"
 )
@@ -49,6 +51,11 @@ if the check itself failed.`,
 			var unanswered error
 			if server {
 				found.problems, unanswered = askServer(c, k, &to, found.objects, found.problems)
+				if unanswered == nil && g.lints.On(schema.OverrunRule) {
+					var overruns []*schema.Problem
+					overruns, unanswered = askHistory(c, k, &to, found.objects)
+					found.problems = append(found.problems, overruns...)
+				}
 			}
 			problems := g.apply(c, &repo, found)
 			if output == "text" {
@@ -143,4 +150,27 @@ func askServer(c *cobra.Command, k *kube, to *target, objects []schema.Object, p
 		problems = slices.DeleteFunc(problems, (*schema.Problem).Unchecked)
 	}
 	return schema.Confirm(problems, checked.Problems, checked.Taken), err
+}
+
+// askHistory returns the lints that compare schedules with how long the runs
+// took that the cluster still has.
+func askHistory(c *cobra.Command, k *kube, to *target, objects []schema.Object) ([]*schema.Problem, error) {
+	cfg, namespace, err := k.config()
+	if err != nil {
+		return nil, err
+	}
+	past, err := cluster.NewSchedules(cfg, cluster.Options{Namespace: to.system, Version: version(), Log: quiet(c)})
+	if err != nil {
+		return nil, err
+	}
+	byNamespace := map[string]map[string]time.Duration{}
+	longest := func(key schema.Key) time.Duration {
+		in := cmp.Or(key.Namespace, to.namespace, namespace)
+		if byNamespace[in] == nil && err == nil {
+			byNamespace[in], err = past.LongestRuns(c.Context(), in)
+		}
+		return byNamespace[in][key.Name]
+	}
+	found := schema.Overruns(objects, longest, time.Now())
+	return found, err
 }
