@@ -33,6 +33,9 @@ type Coming struct {
 	Resolved time.Time
 	// Anchor is where @every counts from; zero means from After.
 	Anchor time.Time
+	// Ran is the slot of the last run; zero if there was none. Of the slots of
+	// one minute, which @every can have, only the first one runs.
+	Ran time.Time
 	// Most is how many are returned at most; it must be positive.
 	Most int
 	// Skipped asks for the slots that have no run as well.
@@ -42,32 +45,48 @@ type Coming struct {
 // Coming returns the slots that c asks for, in order of time. It is empty for a
 // schedule that cannot be read (s.Err) and for one that never fires.
 func (s Spec) Coming(c Coming) []Fire {
-	if s.Err != nil || c.Most <= 0 {
+	if c.Most <= 0 {
 		return nil
 	}
+	f, from, ok := s.foresee(c)
+	if ok {
+		f.open(from)
+	}
+	return f.fires
+}
+
+// foresee returns what a suspension and a pause make of c, and the time after
+// which the policy alone says what runs; false if nothing runs after it.
+func (s Spec) foresee(c Coming) (*foresight, time.Time, bool) {
 	if c.Anchor.IsZero() {
 		c.Anchor = c.After
 	}
-	f := foresight{Spec: s, Coming: c, times: s.Times().From(c.Anchor)}
+	f := &foresight{Spec: s, Coming: c, ran: noMinute}
+	if s.Err != nil {
+		return f, time.Time{}, false
+	}
+	f.times = s.Times().From(c.Anchor)
+	if !c.Ran.IsZero() {
+		f.ran = minuteOf(c.Ran)
+	}
 	if s.Suspended {
 		f.halted(time.Time{}, Suspended, "")
-		return f.fires
+		return f, time.Time{}, false
 	}
-	from := c.After
-	if p := s.Pause; p != nil && (p.Until.IsZero() || p.Until.After(c.After)) {
-		f.halted(p.Until, Paused, p.Reason)
-		if p.Until.IsZero() {
-			return f.fires
-		}
-		if missed := c.Resolved; missed.IsZero() || missed.After(from) {
-			f.caughtUp(f.undue(from), p.Until)
-		} else {
-			f.caughtUp(missed, p.Until)
-		}
-		from = p.Until
+	p := s.Pause
+	if p == nil || !p.Until.IsZero() && !p.Until.After(c.After) {
+		return f, c.After, true
 	}
-	f.open(from)
-	return f.fires
+	f.halted(p.Until, Paused, p.Reason)
+	if p.Until.IsZero() {
+		return f, time.Time{}, false
+	}
+	if missed := c.Resolved; missed.IsZero() || missed.After(c.After) {
+		f.caughtUp(f.undue(c.After), p.Until)
+	} else {
+		f.caughtUp(missed, p.Until)
+	}
+	return f, p.Until, true
 }
 
 type foresight struct {
@@ -75,7 +94,15 @@ type foresight struct {
 	Coming
 	times Times
 	fires []Fire
+	// ran is the minute of the slot of the last run.
+	ran int64
 }
+
+// noMinute is the minute of no slot.
+const noMinute = -farMinutes
+
+// minuteOf returns the minute since the epoch that gives a run its name.
+func minuteOf(slot time.Time) int64 { return floorDiv(slot.Unix(), 60) }
 
 // undue returns the time after which slots are not due yet at the given time:
 // by jitter the last one may have come and not be due.
@@ -142,10 +169,23 @@ func (f *foresight) caughtUp(after, until time.Time) {
 	}
 	for i := len(slots) - 1; i >= 0; i-- {
 		f.drop(slots[i])
-		if len(f.fires) >= f.Most || !f.add(slots[i], until, "", "") {
+		if len(f.fires) >= f.Most || !f.run(slots[i], until) {
 			return
 		}
 	}
+}
+
+// run adds a slot that starts at the given time, unless its minute has a run
+// already. It reports whether there is room for more.
+func (f *foresight) run(slot, at time.Time) bool {
+	if minuteOf(slot) != f.ran {
+		f.ran = minuteOf(slot)
+		return f.add(slot, at, "", "")
+	}
+	if f.Skipped {
+		return f.add(slot, time.Time{}, SameMinute, JobName(f.Name, slot))
+	}
+	return f.Until.IsZero() || !at.After(f.Until)
 }
 
 // lateness returns how late a run may start, and false if it always may.
@@ -171,13 +211,13 @@ func (f *foresight) open(after time.Time) {
 		next = f.times.Next
 	}
 	for slot := next(f.undue(after)); !slot.IsZero() && len(f.fires) < f.Most; slot = next(slot) {
-		var reason Reason
-		var by string
 		if c := f.times.At(slot); c != nil {
-			reason, by = c.Reason, c.By
+			if !f.add(slot, time.Time{}, c.Reason, c.By) {
+				return
+			}
+			continue
 		}
-		due := f.times.Due(slot)
-		if !f.add(slot, due, reason, by) {
+		if !f.run(slot, f.times.Due(slot)) {
 			return
 		}
 	}

@@ -27,6 +27,9 @@ func someCronJob(r *rand.Rand, now time.Time) *batchv1.CronJob {
 		},
 		Spec: batchv1.CronJobSpec{Schedule: someCron(r), TimeZone: &zone, Suspend: &hold},
 	}
+	if r.IntN(8) == 0 {
+		cj.Spec.Schedule = []string{"@every 20s", "@every 50s", "@every 100s", "@every 90m"}[r.IntN(4)]
+	}
 	if r.IntN(3) == 0 {
 		d := int64(5 + r.IntN(9000))
 		cj.Spec.StartingDeadlineSeconds = &d
@@ -109,8 +112,11 @@ func TestWhatIsForeseenIsWhatIsStarted(t *testing.T) {
 		since := now.AddDate(0, 0, -1)
 		cursor := Cursor{Schedule: spec.Schedule, Zone: spec.Zone, Since: since, Outcome: Ran, Slot: spec.Times().LastDue(since, now)}
 		cj.Annotations[schema.AnnotationCursor] = cursor.String()
+		if !cursor.Slot.IsZero() {
+			cj.Status.LastScheduleTime = &metav1.Time{Time: cursor.Slot}
+		}
 		var foreseen []string
-		for _, f := range spec.Coming(Coming{After: now, Until: until, Most: most}) {
+		for _, f := range spec.Coming(Coming{After: now, Until: until, Anchor: anchor(cursor, cursor.Slot), Ran: cursor.Slot, Most: most}) {
 			foreseen = append(foreseen, fmt.Sprintf("%s at %s", f.Slot.UTC().Format(time.DateTime), f.Due.UTC().Format(time.DateTime)))
 		}
 		started := carriedOut(t, cj, now, until, most)
@@ -136,10 +142,16 @@ func TestSlotsWithoutARunAreForeseenWithTheirReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	every, err := Parse("@every 30s", "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		change func(*Spec)
 		want   []string
 	}{
+		"two slots of one minute": {func(s *Spec) { s.Cron, s.Rules = every, schema.Policy{} },
+			[]string{"23 12:00 runs 12:00", "23 12:01 runs 12:01", "23 12:01 SameMinute (x-29967121)", "23 12:02 runs 12:02"}},
 		"an excluded day":      {func(*Spec) {}, []string{"24 06:00 Excluded (holidays.ics)", "25 06:00 Excluded (holidays.ics)", "26 06:00 runs 06:00"}},
 		"a suspended schedule": {func(s *Spec) { s.Suspended = true }, []string{"24 06:00 Excluded (holidays.ics)", "25 06:00 Excluded (holidays.ics)", "26 06:00 Suspended ()"}},
 		"a pause that ends, and the latest slot in it": {func(s *Spec) {

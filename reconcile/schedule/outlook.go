@@ -50,7 +50,7 @@ func OutlookOf(v View, h History, now time.Time) Outlook {
 	}
 	o.Location = spec.Cron.Location()
 	resolved := latest(state.Created, state.Cursor.Since, state.Cursor.Slot, state.LastSchedule)
-	coming := spec.Coming(Coming{After: now, Resolved: resolved, Anchor: anchor(state.Cursor, latest(state.Cursor.Slot, state.LastSchedule)), Most: 1})
+	coming := spec.Coming(Coming{After: now, Resolved: resolved, Anchor: anchor(state.Cursor, latest(state.Cursor.Slot, state.LastSchedule)), Ran: state.LastSchedule, Most: 1})
 	if len(coming) > 0 {
 		o.Next = coming[0].Due
 	}
