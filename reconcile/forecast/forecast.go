@@ -29,6 +29,8 @@ type Schedule struct {
 	schedule.Spec
 	// Anchor is where @every counts from; zero if it has not begun yet.
 	Anchor time.Time
+	// Ran is the slot of the last run; zero if there was none, or it is not known.
+	Ran time.Time
 	// Origin is where it is written; zero for one of a cluster.
 	Origin schema.Origin
 }
@@ -79,7 +81,7 @@ func Coming(all []Schedule, c schedule.Coming) ([]Fire, error) {
 	var fires []Fire
 	for i := range all {
 		c := c
-		c.Anchor = all[i].Anchor
+		c.Anchor, c.Ran = all[i].Anchor, all[i].Ran
 		c.Most = min(c.Most, Unbounded)
 		for _, f := range all[i].Coming(c) {
 			fires = append(fires, Fire{f, &all[i]})
@@ -144,18 +146,28 @@ func Busiest(fires []Fire, n int) []Minute {
 // and says why.
 func Silent(all []Schedule, after time.Time) []string {
 	var lines []string
-	for _, s := range all {
-		name := s.Namespace + "/" + s.Name
-		switch {
-		case s.Err != nil:
-			lines = append(lines, fmt.Sprintf("%s never fires: %v", name, s.Err))
-		case s.Suspended:
-			lines = append(lines, name+" is suspended")
-		case s.Pause != nil && s.Pause.Until.IsZero():
-			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s is paused, without an end: %s", name, s.Pause.Reason)))
-		case len(s.Coming(schedule.Coming{After: after, Anchor: s.Anchor, Most: 1})) == 0:
-			lines = append(lines, name+" fires no more: "+strings.Join(append([]string{s.Schedule}, s.Rules.Rules()...), ", "))
+	for i := range all {
+		if why := all[i].silent(after); why != "" {
+			lines = append(lines, all[i].Namespace+"/"+all[i].Name+" "+why)
 		}
 	}
 	return lines
+}
+
+// silent says why s fires no more after the given time; empty if it does.
+func (s *Schedule) silent(after time.Time) string {
+	switch {
+	case s.Err != nil:
+		if problems := schema.Problems(s.Err); len(problems) > 0 {
+			return fmt.Sprintf("never fires: %s (%s)", problems[0].Message, problems[0].Rule)
+		}
+		return fmt.Sprintf("never fires: %v", s.Err)
+	case s.Suspended:
+		return "is suspended"
+	case s.Pause != nil && s.Pause.Until.IsZero():
+		return strings.TrimSpace("is paused, without an end: " + s.Pause.Reason)
+	case len(s.Coming(schedule.Coming{After: after, Anchor: s.Anchor, Ran: s.Ran, Most: 1})) == 0:
+		return "fires no more: " + strings.Join(append([]string{s.Spec.Schedule}, s.Rules.Rules()...), ", ")
+	}
+	return ""
 }

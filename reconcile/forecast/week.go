@@ -1,0 +1,191 @@
+package forecast
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"rota.dev/rota/reconcile/schedule"
+)
+
+// busiestOfWeek is how many minutes a Comparison has of each revision.
+const busiestOfWeek = 5
+
+// week counts the runs of seven days, a number for each minute: of very many
+// schedules there may be very many runs, and none of them is kept.
+type week struct {
+	now, until time.Time
+	// first is the minute of now, since the epoch.
+	first int64
+}
+
+// tally has the number of runs that start in each minute of a week.
+type tally []int32
+
+func weekOf(now time.Time) week {
+	return week{now: now, until: now.AddDate(0, 0, 7), first: now.Unix() / 60}
+}
+
+func (w week) tally() tally { return make(tally, w.until.Unix()/60-w.first+1) }
+
+// add counts the runs of s into each of the tallies.
+func (w week) add(s *Schedule, into ...tally) {
+	for at := range w.starts(s) {
+		for _, t := range into {
+			t[at/60-w.first]++
+		}
+	}
+}
+
+// starts returns when the runs of s start, in seconds since the epoch; of nil
+// there are none.
+func (w week) starts(s *Schedule) iter.Seq[int64] {
+	if s == nil {
+		return func(func(int64) bool) {}
+	}
+	return s.Starts(schedule.Coming{After: w.now, Until: w.until, Anchor: s.Anchor, Ran: s.Ran})
+}
+
+// busiest returns the busiest minutes without the changes of pairs and with
+// them, as [Busiest] does.
+func (w week) busiest(pairs []pair) (before, after []Minute) {
+	without, with := w.tally(), w.tally()
+	for _, p := range pairs {
+		if p.changed() {
+			w.add(p.before, without)
+			w.add(p.after, with)
+		} else {
+			w.add(p.after, without, with)
+		}
+	}
+	b, a := w.peaks(without), w.peaks(with)
+	for _, p := range pairs {
+		if p.changed() {
+			w.name(p.before, b)
+			w.name(p.after, a)
+		} else {
+			w.name(p.after, b, a)
+		}
+	}
+	return b.list(), a.list()
+}
+
+// peaks are the busiest minutes, and for each minute of the week which of them
+// it is, from 1 on; 0 if it is none.
+type peaks struct {
+	minutes []Minute
+	of      []uint8
+}
+
+func (w week) peaks(t tally) *peaks {
+	var busy []int
+	for i, runs := range t {
+		if runs > 1 {
+			busy = append(busy, i)
+		}
+	}
+	slices.SortFunc(busy, func(a, b int) int { return cmp.Or(cmp.Compare(t[b], t[a]), cmp.Compare(a, b)) })
+	p := &peaks{of: make([]uint8, len(t))}
+	for n, i := range busy[:min(len(busy), busiestOfWeek)] {
+		p.minutes = append(p.minutes, Minute{At: w.minute(i), Runs: int(t[i])})
+		p.of[i] = uint8(n + 1)
+	}
+	return p
+}
+
+// minute returns when the i-th minute begins.
+func (w week) minute(i int) time.Time { return time.Unix((w.first+int64(i))*60, 0).UTC() }
+
+// name adds s to the CronJobs of the peaks in which it starts a run.
+func (w week) name(s *Schedule, all ...*peaks) {
+	for at := range w.starts(s) {
+		for _, p := range all {
+			n := p.of[at/60-w.first]
+			if n == 0 {
+				continue
+			}
+			m := &p.minutes[n-1]
+			if name := s.Namespace + "/" + s.Name; len(m.CronJobs) == 0 || m.CronJobs[len(m.CronJobs)-1] != name {
+				m.CronJobs = append(m.CronJobs, name)
+			}
+		}
+	}
+}
+
+func (p *peaks) list() []Minute {
+	for _, m := range p.minutes {
+		slices.Sort(m.CronJobs)
+	}
+	return p.minutes
+}
+
+// group has the members of a concurrency group in both revisions.
+type group struct {
+	before, after []*Schedule
+	changed       bool
+}
+
+// groupsOf returns the concurrency groups of pairs by name.
+func groupsOf(pairs []pair) map[string]*group {
+	groups := map[string]*group{}
+	of := func(s *Schedule) *group {
+		if s == nil || s.Rules.ConcurrencyGroup == nil {
+			return &group{} // of nobody
+		}
+		name := s.Rules.ConcurrencyGroup.Name
+		if groups[name] == nil {
+			groups[name] = &group{}
+		}
+		return groups[name]
+	}
+	for _, p := range pairs {
+		b, a := of(p.before), of(p.after)
+		b.before, a.after = append(b.before, p.before), append(a.after, p.after)
+		if p.changed() {
+			b.changed, a.changed = true, true
+		}
+	}
+	return groups
+}
+
+// exceeded returns the limits that are exceeded by more with the changes of
+// pairs than without them, each with the first minute in which it is.
+func (w week) exceeded(pairs []pair) []Exceeded {
+	groups := groupsOf(pairs)
+	without, with := w.tally(), w.tally()
+	var out []Exceeded
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		g := groups[name]
+		if !g.changed || len(g.after) == 0 {
+			continue
+		}
+		clear(without)
+		clear(with)
+		for _, s := range g.before {
+			w.add(s, without)
+		}
+		for _, s := range g.after {
+			w.add(s, with)
+		}
+		before, after := limitOf(g.before), limitOf(g.after)
+		for i := range with {
+			if over := with[i] - after; over > 0 && over > without[i]-before {
+				out = append(out, Exceeded{Group: name, Limit: int(after), At: w.minute(i), Runs: int(with[i])})
+				break
+			}
+		}
+	}
+	return out
+}
+
+// limitOf returns the limit of the group that all members are in; policies
+// that give a group two are an error of the repository.
+func limitOf(members []*Schedule) int32 {
+	if len(members) == 0 {
+		return 0
+	}
+	return int32(min(members[0].Rules.ConcurrencyGroup.Limit, math.MaxInt32))
+}
