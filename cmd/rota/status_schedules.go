@@ -30,6 +30,7 @@ type scheduleStatus struct {
 	Name      string           `json:"name"`
 	Schedule  string           `json:"schedule"`
 	TimeZone  string           `json:"timeZone,omitempty"`
+	Words     string           `json:"words,omitempty"`
 	Scheduler string           `json:"scheduler"`
 	Next      *time.Time       `json:"next,omitempty"`
 	Hold      *scheduleHold    `json:"hold,omitempty"`
@@ -69,7 +70,7 @@ func addSchedules(c *cobra.Command, cfg *rest.Config, system string, all []syncS
 
 func scheduleStatusOf(p cluster.Past, now time.Time) scheduleStatus {
 	o := schedule.OutlookOf(p.View(), p.History, now)
-	s := scheduleStatus{Namespace: o.Namespace, Name: o.Name, Schedule: o.Schedule, TimeZone: o.Zone, Scheduler: schema.SchedulerCluster,
+	s := scheduleStatus{Namespace: o.Namespace, Name: o.Name, Schedule: o.Schedule, TimeZone: o.Zone, Words: o.Words, Scheduler: schema.SchedulerCluster,
 		Next: in(o.Next, o.Location), Active: o.Active, Problems: status.Problems(o.Problems), zone: o.Location, hold: o.Hold}
 	if o.Ours {
 		s.Scheduler = schema.SchedulerEmbedded

@@ -46,7 +46,7 @@ type Change struct {
 // Side is a CronJob as one of two revisions has it.
 type Side struct {
 	Schedule *Schedule
-	// Words say the cron text in English.
+	// Words say the cron text in English; `never` if nothing can be made of it.
 	Words string
 	// Rules are those of its SchedulePolicies, a phrase each, and after them
 	// the concurrencyPolicy and the starting deadline, if it has any.
@@ -208,7 +208,7 @@ func (s *Schedule) side(now time.Time) *Side {
 	if s == nil {
 		return nil
 	}
-	side := Side{Schedule: s, Rules: s.Rules.Rules(), Silent: s.silent(now)}
+	side := Side{Schedule: s, Words: s.Cron.Words(), Rules: s.Rules.Rules(), Silent: s.silent(now)}
 	if s.Policy != "" && s.Policy != batchv1.AllowConcurrent && s.Rules.Overlap == "" {
 		side.Rules = append(side.Rules, "concurrencyPolicy "+string(s.Policy))
 	}

@@ -340,6 +340,9 @@ func checkChange(t *testing.T, c Change, now time.Time) {
 		if (side.Silent == "") != (len(side.Next) > 0) {
 			t.Fatalf("%s: %d runs come, and %q", c.Name, len(side.Next), side.Silent)
 		}
+		if side.Words != side.Schedule.Cron.Words() {
+			t.Fatalf("%s: %q", c.Name, side.Words)
+		}
 		for j, f := range side.Next {
 			if j < len(fires) && f.Fire != fires[j] {
 				t.Fatalf("%s: run %d is %v, want %v", c.Name, j, f.Fire, fires[j])

@@ -126,6 +126,7 @@ type item struct {
 	By        string `json:"by,omitempty"`
 	Schedule  string `json:"schedule"`
 	TimeZone  string `json:"timeZone"`
+	Words     string `json:"words"`
 	Origin    string `json:"origin,omitempty"`
 }
 
@@ -136,7 +137,7 @@ func WriteJSON(w io.Writer, fires []Fire, v View) error {
 	for _, f := range fires {
 		i := item{
 			Namespace: f.Namespace, Name: f.Name, Slot: v.in(f.Slot).Format(time.RFC3339), Reason: string(f.Reason), By: f.By,
-			Schedule: f.Schedule.Schedule, TimeZone: f.Slot.Location().String(), Origin: f.Schedule.Origin.String(),
+			Schedule: f.Schedule.Schedule, TimeZone: f.Slot.Location().String(), Words: f.Schedule.Cron.Words(), Origin: f.Schedule.Origin.String(),
 		}
 		if f.Reason == "" {
 			i.Starts = v.in(f.Due).Format(time.RFC3339)
@@ -157,7 +158,7 @@ func WriteICS(w io.Writer, fires []Fire, v View) error {
 		if f.Reason != "" {
 			continue
 		}
-		lines := []string{fmt.Sprintf("%s in %s", f.Schedule.Schedule, f.Slot.Location())}
+		lines := []string{f.Schedule.Schedule + ": " + f.Schedule.Cron.Words()}
 		if note := f.note(v); note != "" {
 			lines = append(lines, note)
 		}

@@ -260,12 +260,14 @@ func (s Schedule) Upcoming(after time.Time, n int) []time.Time {
 	return slots
 }
 
+// longest is how many days a month has at most.
+var longest = [...]int{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+
 // never reports whether no date has all the fields of s.
 func (s Schedule) never() bool {
 	if s.minute&(1<<60-1) == 0 || s.hour&(1<<24-1) == 0 {
 		return true
 	}
-	longest := [...]int{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 	for month := 1; month <= 12; month++ {
 		if s.month&(1<<month) == 0 {
 			continue

@@ -12,6 +12,8 @@ import (
 type Outlook struct {
 	Namespace, Name string
 	Schedule, Zone  string
+	// Words say the schedule in English; empty if it cannot be read.
+	Words string
 	// Location is the zone's, never nil.
 	Location *time.Location
 	// Next is when a run starts next, as things are; zero if none does.
@@ -48,7 +50,7 @@ func OutlookOf(v View, h History, now time.Time) Outlook {
 	if spec.Err != nil {
 		return o
 	}
-	o.Location = spec.Cron.Location()
+	o.Location, o.Words = spec.Cron.Location(), spec.Cron.Words()
 	resolved := latest(state.Created, state.Cursor.Since, state.Cursor.Slot, state.LastSchedule)
 	coming := spec.Coming(Coming{After: now, Resolved: resolved, Anchor: anchor(state.Cursor, latest(state.Cursor.Slot, state.LastSchedule)), Ran: state.LastSchedule, Most: 1})
 	if len(coming) > 0 {

@@ -254,7 +254,7 @@ func (w *why) noSlot() {
 	if f, ok := w.inForceAt(at); ok {
 		text = f.Schedule
 	}
-	w.answer(VerdictNoSlot, fmt.Sprintf("%s is no slot of %q%s", w.at(at), text, near))
+	w.answer(VerdictNoSlot, fmt.Sprintf("%s is no slot of %q%s", w.at(at), text, near), "it fires "+w.times.cron.Words())
 }
 
 // lost answers for a slot that was resolved and of which nothing is kept.

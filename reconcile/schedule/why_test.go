@@ -125,13 +125,14 @@ func TestWhyKnowsTheScheduleOfItsTime(t *testing.T) {
 	})
 	q.History.InForce = append([]InForce{{Schedule: "*/10 * * * *", Since: minute(5)}}, q.History.InForce...)
 	for slot, says := range map[string]string{
-		"00:12": `is no slot of "*/10 * * * *"; the nearest are 2026-11-25 00:10 UTC and 2026-11-25 00:20 UTC`,
+		"00:12": `is no slot of "*/10 * * * *"; the nearest are 2026-11-25 00:10 UTC and 2026-11-25 00:20 UTC|it fires every 10 minutes (UTC)`,
 		"03:00": `is no slot of "5 * * * *"`,
 		"03:05": "is to come",
 	} {
 		q.Slot, _ = ParseSlot(slot, time.UTC, q.Now)
-		if a := Why(q); !strings.Contains(a.Summary, says) {
-			t.Errorf("of %s it says %q, not %q", slot, a.Summary, says)
+		a := Why(q)
+		if text := strings.Join(append([]string{a.Summary}, a.Details...), "|"); !strings.Contains(text, says) {
+			t.Errorf("of %s it says %q, not %q", slot, text, says)
 		}
 	}
 }
