@@ -332,6 +332,9 @@ func (s Schedule) lastMinute(from, last int64) (int64, bool) {
 
 // countMinutes returns how many civil minutes of [from, until) match.
 func (s Schedule) countMinutes(from, until int64) int {
+	if from >= until {
+		return 0 // of a repeated hour that a policy leaves out, all may be past
+	}
 	count := 0
 	for day := floorDiv(from, minutesPerDay); day*minutesPerDay < until; {
 		matches, next := s.day(day, 1)

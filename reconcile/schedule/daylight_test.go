@@ -147,3 +147,17 @@ func walkSaving(s Schedule, rule schema.DaylightSaving, from, until time.Time) [
 	}
 	return slots
 }
+
+func TestCountBeginsInATimeThatIsRepeated(t *testing.T) {
+	cron, err := Parse("0,30 1-3 * * *", "America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rule, want := range map[string]int{schema.RepeatBoth: 3, schema.RepeatFirst: 1, schema.RepeatLast: 2} {
+		s := cron.With(schema.DaylightSaving{Repeat: rule})
+		// From 01:15, before clocks go back at 02:00, to 01:45 after it.
+		if got := s.Count(parseTime(t, "2026-11-01T01:15:00-04:00"), parseTime(t, "2026-11-01T01:45:00-05:00")); got != want {
+			t.Errorf("%s: %d slots, want %d", rule, got, want)
+		}
+	}
+}
