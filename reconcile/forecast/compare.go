@@ -199,6 +199,11 @@ func (p pair) change(now time.Time) Change {
 	if c.After != nil && len(c.After.Next) > 0 {
 		c.First = c.After.Next[0].Due
 	}
+	if p.after != nil {
+		for _, s := range p.after.Surprises(now, now.AddDate(0, 0, daysAhead)) {
+			c.Surprises = append(c.Surprises, Surprise(s))
+		}
+	}
 	c.Lost, c.Gained = apart(p.before.slots(now, now.Add(around)), p.after.slots(now, now.Add(around)))
 	return c
 }

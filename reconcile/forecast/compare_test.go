@@ -73,6 +73,9 @@ func told(c Comparison) []string {
 		if len(ch.Lost)+len(ch.Gained) > 0 {
 			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s: lost %s gained %s", name, stamp(ch.Lost), stamp(ch.Gained))))
 		}
+		for _, s := range ch.Surprises {
+			lines = append(lines, name+": "+s.Text)
+		}
 	}
 	for _, side := range []struct {
 		name    string
@@ -117,6 +120,12 @@ func TestAChangeIsToldByWhatItDoesToTheRuns(t *testing.T) {
 		"a zone that is given moves all times": {
 			[]Schedule{one(t, "a", "30 4 * * *", "")}, []Schedule{one(t, "a", "30 4 * * *", "Europe/Berlin")},
 			[]string{"n/a before: 1 a day, next 26T04:30 27T04:30", "n/a after: 1 a day, next 26T03:30 27T03:30", "n/a: lost 26T04:30 gained 26T03:30"},
+		},
+		"a time that clocks leave out and repeat within a year": {
+			[]Schedule{one(t, "a", "30 1 * * *", "")}, []Schedule{one(t, "a", "30 2 * * *", "Europe/Berlin")},
+			[]string{"n/a before: 1 a day, next 27T01:30 28T01:30", "n/a after: 1 a day, next 27T01:30 28T01:30",
+				"n/a: On 2027-03-28 clocks go from 02:00 to 03:00: 02:30 is left out, and no run starts for it.",
+				"n/a: On 2027-10-31 clocks go from 03:00 back to 02:00: 02:30 comes twice, and starts a run each time."},
 		},
 		"a CronJob that comes, and one that goes": {
 			[]Schedule{one(t, "a", "0 3 * * 6,0", "")}, []Schedule{one(t, "b", "0 3 * * *", "")},
