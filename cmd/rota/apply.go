@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rota.dev/rota/reconcile"
 	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/reconcile/status"
@@ -17,10 +16,10 @@ import (
 
 // applyFlags are the choices of one apply.
 type applyFlags struct {
-	prune, wait, force bool
-	maxPrune           int
-	dryRun, scheduler  string
-	timeout            time.Duration
+	choices
+	wait    bool
+	dryRun  string
+	timeout time.Duration
 }
 
 func newApply(k *kube) *cobra.Command {
@@ -32,6 +31,7 @@ func newApply(k *kube) *cobra.Command {
 		Short: "Make the cluster what a repository says, once",
 		Long: `Make the cluster what a repository says, once: what rota run does at every
 commit. Jobs that ran already do not run again, whether they still exist or not.
+With --dry-run=server it prints what rota plan does, and writes nothing.
 
 Exit status: 0 if everything was applied, 1 if a part failed or was refused,
 above 1 if nothing could be done.`,
@@ -40,76 +40,53 @@ above 1 if nothing could be done.`,
 			if f.dryRun != "none" && f.dryRun != "client" && f.dryRun != "server" {
 				return exit(2, fmt.Errorf("unknown --dry-run=%s: use none, client or server", f.dryRun))
 			}
-			if f.scheduler != schema.SchedulerEmbedded && f.scheduler != schema.SchedulerCluster {
-				return exit(2, fmt.Errorf("unknown --scheduler=%s: use %s or %s", f.scheduler, schema.SchedulerEmbedded, schema.SchedulerCluster))
+			if err := f.check(); err != nil {
+				return err
 			}
 			return apply(c, k, &repo, &to, f)
 		},
 	}
 	repo.flags(c)
 	to.flags(c)
-	c.Flags().BoolVar(&f.prune, "prune", false, "delete what was applied before and left the repository")
-	c.Flags().IntVar(&f.maxPrune, "max-prune-percent", schema.DefaultMaxPrunePercent, "refuse to prune more than this share of ten objects or more")
+	f.choices.flags(c)
 	c.Flags().BoolVar(&f.wait, "wait", false, "wait until the Jobs ended and the rest is ready")
 	c.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long --wait waits")
-	c.Flags().BoolVar(&f.force, "force-conflicts", false, "take fields that other managers own")
 	c.Flags().StringVar(&f.dryRun, "dry-run", "none", "none, client (only plan) or server (ask the API server, write nothing)")
-	c.Flags().StringVar(&f.scheduler, "scheduler", schema.SchedulerEmbedded, "who fires the CronJobs: Embedded (rota run) or Cluster")
 	return c
 }
 
 func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags) error {
 	ctx := c.Context()
-	tree, err := repo.tree(ctx)
+	s, err := f.open(c, k, repo, to, f.dryRun != "none")
 	if err != nil {
-		return repo.broken(c, err)
-	}
-	objects, warnings, err := repo.render(ctx, tree)
-	repo.warn(c, warnings)
-	if err != nil {
-		return repo.broken(c, err)
-	}
-	cfg, namespace, err := k.config()
-	if err != nil {
-		return exit(2, err)
-	}
-	if f.dryRun == "server" {
-		cfg = cluster.DryRun(cfg)
-	}
-	set, err := to.open(cfg, namespace, quiet(c))
-	if err != nil {
-		return exit(2, err)
-	}
-	defer set.Close()
-	options := plan.Options{
-		Sync: to.sync, SetID: set.ID(), Revision: tree.Revision, EmbeddedScheduler: f.scheduler == schema.SchedulerEmbedded,
-		ForceConflicts: f.force, Prune: f.prune, MaxPrunePercent: f.maxPrune,
-	}
-	p, books, err := reconcile.Plan(ctx, set, objects, options, reconcile.Memory{})
-	if err != nil {
-		return exit(2, err)
-	}
-	if err := p.WriteText(c.OutOrStdout()); err != nil || f.dryRun == "client" {
 		return err
 	}
-	if len(books.Runs) > 0 {
-		if err := set.Record(ctx, books.Runs); err != nil {
-			return exit(2, err)
+	defer s.close()
+	if f.dryRun == "server" {
+		if _, err := s.ask(ctx); err != nil {
+			return err
 		}
 	}
-	outcomes, err := set.Apply(ctx, p)
-	if err != nil {
+	if err := s.plan.WriteText(c.OutOrStdout()); err != nil {
 		return exit(2, err)
 	}
-	report := status.Report{Sync: to.sync, Attempted: tree.Revision, InForce: tree.Revision, Warnings: warnings, Plan: p, Outcomes: outcomes, Now: time.Now()}
-	if err := (records{set}).PublishStatus(ctx, status.Summarize(report, nil)); err != nil {
+	if f.dryRun != "none" {
+		_, err := verdict(s.plan)
+		return err
+	}
+	outcomes, err := s.apply(ctx)
+	if err != nil {
+		return err
+	}
+	report := status.Report{Sync: to.sync, Attempted: s.tree.Revision, InForce: s.tree.Revision, Warnings: s.warnings, Plan: s.plan, Outcomes: outcomes, Now: time.Now()}
+	if err := (records{s.set}).PublishStatus(ctx, status.Summarize(report, nil)); err != nil {
 		return exit(2, err)
 	}
 	if failed := reportOutcomes(c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), outcomes); failed > 0 {
-		return exit(1, fmt.Errorf("%d of %d objects failed or were refused; the rest is applied", failed, len(p.Changes)))
+		return exit(1, fmt.Errorf("%d of %d objects failed or were refused; the rest is applied", failed, len(s.plan.Changes)))
 	}
-	if f.wait && f.dryRun == "none" {
-		return waitReady(ctx, c, set, objects, f.timeout)
+	if f.wait {
+		return waitReady(ctx, c, s.set, s.objects, f.timeout)
 	}
 	return nil
 }

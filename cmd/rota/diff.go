@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rota.dev/rota/reconcile"
-	"rota.dev/rota/reconcile/cluster"
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/reconcile/source"
 	"rota.dev/rota/schema"
@@ -51,31 +49,17 @@ Exit status: 0 if there is no difference, 1 if there is, above 1 on an error.`,
 }
 
 func diffCluster(c *cobra.Command, k *kube, repo *repository, to *target) (bool, error) {
-	ctx := c.Context()
-	objects, warnings, err := repo.objects(ctx)
-	repo.warn(c, warnings)
-	if err != nil {
-		return false, repo.broken(c, err)
-	}
-	cfg, namespace, err := k.config()
+	f := choices{prune: true, maxPrune: schema.DefaultMaxPrunePercent, scheduler: schema.SchedulerEmbedded}
+	s, err := f.open(c, k, repo, to, true)
 	if err != nil {
 		return false, err
 	}
-	set, err := to.open(cluster.DryRun(cfg), namespace, quiet(c))
+	defer s.close()
+	outcomes, err := s.apply(c.Context())
 	if err != nil {
 		return false, err
 	}
-	defer set.Close()
-	options := plan.Options{Sync: to.sync, SetID: set.ID(), EmbeddedScheduler: true, Prune: true, MaxPrunePercent: schema.DefaultMaxPrunePercent}
-	p, _, err := reconcile.Plan(ctx, set, objects, options, reconcile.Memory{})
-	if err != nil {
-		return false, err
-	}
-	outcomes, err := set.Apply(ctx, p)
-	if err != nil {
-		return false, err
-	}
-	return writeDiff(c.OutOrStdout(), c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), p, outcomes)
+	return writeDiff(c.OutOrStdout(), c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), s.plan, outcomes)
 }
 
 // writeDiff prints a unified diff of every object that would change. Problems

@@ -129,10 +129,11 @@ const (
 	ReasonActive        Reason = "Active"        // a run is in the way
 	ReasonTerminating   Reason = "Terminating"   // is being deleted
 	ReasonLeft          Reason = "LeftRepository"
-	ReasonPruneGuard    Reason = "PruneGuard"   // too much would go
-	ReasonPruneSkipped  Reason = "PruneSkipped" // prune is off or unsafe now
-	ReasonOwned         Reason = "OwnedByOther" // another Sync's or tool's
-	ReasonInvalid       Reason = "Invalid"      // see Problem
+	ReasonPruneGuard    Reason = "PruneGuard"    // too much would go
+	ReasonPruneSkipped  Reason = "PruneSkipped"  // prune is off or unsafe now
+	ReasonOwned         Reason = "OwnedByOther"  // another Sync's or tool's
+	ReasonInvalid       Reason = "Invalid"       // see Problem
+	ReasonServerRefuses Reason = "ServerRefuses" // a dry run says so, see Problem
 	ReasonNoLedger      Reason = "LedgerUnreadable"
 	ReasonFought        Reason = "Fought"       // somebody undoes every correction
 	ReasonHandBack      Reason = "HandBack"     // a CronJob that rota gives to the cluster's own controller first
@@ -163,7 +164,7 @@ type Change struct {
 	// Retire stops a CronJob that left the repository from firing while the
 	// prune waits for its active run.
 	Retire bool
-	// Problem explains a Refuse.
+	// Problem explains a Refuse, and a Wait for what the server would refuse now.
 	Problem *schema.Problem
 }
 

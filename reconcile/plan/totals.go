@@ -39,6 +39,11 @@ func (p Plan) Totals() Totals {
 	return t
 }
 
+// Idle reports whether nothing is to be done, now or later, nor refused.
+func (t Totals) Idle() bool {
+	return t == Totals{Drifted: t.Drifted, Left: t.Left, AlreadyRan: t.AlreadyRan, Unchanged: t.Unchanged}
+}
+
 func (t *Totals) countOf(c Change) *int {
 	switch c.Op {
 	case Delete:
@@ -115,7 +120,7 @@ func (t Totals) String() string {
 	add(t.Pruned, "pruned", "pruned")
 	add(t.Waiting, "waits", "wait")
 	add(t.Refused, "refused", "refused")
-	if len(words) == 0 {
+	if t.Idle() {
 		words = append(words, "nothing to do")
 	}
 	add(t.Drifted, "drifted", "drifted")
