@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"rota.dev/rota/reconcile/plan"
-	"rota.dev/rota/reconcile/source"
 	"rota.dev/rota/schema"
 )
 
@@ -109,30 +108,22 @@ func writeDiff(w, notes io.Writer, show schema.Excerpts, p plan.Plan, outcomes [
 
 // diffRevision compares what two revisions of a repository render to.
 func diffRevision(c *cobra.Command, repo *repository, against string) (bool, error) {
-	now, warnings, err := repo.objects(c.Context())
-	repo.warn(c, warnings)
-	if err != nil {
-		return false, repo.broken(c, err)
-	}
-	tree, err := source.Revision(c.Context(), repo.path, against, repo.overlay, sourceLimits(repo.limits.SyncLimits))
+	s, err := repo.against(c, against)
 	if err != nil {
 		return false, err
 	}
-	then, _, err := repo.render(c.Context(), tree)
-	if err != nil {
-		return false, fmt.Errorf("rendering %s: %w", against, broken(err))
-	}
-	before := map[schema.Key]schema.Object{}
-	for _, o := range then {
-		before[o.Key()] = o
-	}
+	repo.warn(c, s.warnings)
 	found := false
 	show := func(text string) {
 		found = found || text != ""
 		fmt.Fprint(c.OutOrStdout(), text)
 	}
+	before := map[schema.Key]schema.Object{}
+	for _, o := range s.Before {
+		before[o.Key()] = o
+	}
 	var foretold []*schema.Problem
-	for _, o := range now {
+	for _, o := range s.After {
 		old := before[o.Key()].Unstructured
 		show(plan.Diff(old, o.Unstructured))
 		if old != nil {
@@ -140,7 +131,7 @@ func diffRevision(c *cobra.Command, repo *repository, against string) (bool, err
 		}
 		delete(before, o.Key())
 	}
-	for _, o := range then {
+	for _, o := range s.Before {
 		if _, gone := before[o.Key()]; gone {
 			show(plan.Diff(o.Unstructured, nil))
 		}

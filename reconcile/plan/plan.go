@@ -69,6 +69,9 @@ type Options struct {
 	Owners map[string]string
 	// Revision is what Desired was rendered from.
 	Revision string
+	// Namespace is that of CronJobs that name none, which jitter hangs on; only
+	// without a cluster is there such a CronJob.
+	Namespace string
 	// EmbeddedScheduler borrows CronJobs (DESIGN: suspended in the cluster,
 	// fired by rota); without it the cluster's own controller fires them.
 	EmbeddedScheduler bool

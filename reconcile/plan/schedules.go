@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ type timing struct {
 
 // timingOf reads the schedule of a CronJob. For one that rota schedules the
 // suspend of git is in an annotation, since the field itself is always true.
-func timingOf(cronJob *unstructured.Unstructured, now time.Time) timing {
+func timingOf(cronJob *unstructured.Unstructured, input *Input) timing {
 	var t timing
 	t.cron, _, _ = unstructured.NestedString(cronJob.Object, "spec", "schedule")
 	t.zone, _, _ = unstructured.NestedString(cronJob.Object, "spec", "timeZone")
@@ -39,8 +40,9 @@ func timingOf(cronJob *unstructured.Unstructured, now time.Time) timing {
 		t.err = err
 		return t
 	}
-	times := schedule.NewTimes(parsed, t.rules, cronJob.GetNamespace()+"/"+cronJob.GetName())
-	t.next = times.NextDue(now)
+	namespace := cmp.Or(cronJob.GetNamespace(), input.Options.Namespace)
+	times := schedule.NewTimes(parsed, t.rules, namespace+"/"+cronJob.GetName())
+	t.next = times.NextDue(input.Now)
 	return t
 }
 
@@ -58,7 +60,7 @@ func firstFire(in Intended, input *Input) string {
 	if !in.Key().IsCronJob() {
 		return ""
 	}
-	t := timingOf(in.Object.Unstructured, input.Now)
+	t := timingOf(in.Object.Unstructured, input)
 	switch {
 	case t.suspended:
 		return "; it is suspended"
@@ -71,7 +73,7 @@ func firstFire(in Intended, input *Input) string {
 // scheduleEffect says what an update does to the times that a CronJob fires
 // at; it is empty if it does nothing to them.
 func scheduleEffect(in Intended, live *unstructured.Unstructured, input *Input) string {
-	before, after := timingOf(live, input.Now), timingOf(in.Object.Unstructured, input.Now)
+	before, after := timingOf(live, input), timingOf(in.Object.Unstructured, input)
 	switch {
 	case after.suspended && !before.suspended:
 		return "will be suspended: it fires no more" + lastKnown(before)

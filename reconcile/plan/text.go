@@ -107,6 +107,9 @@ func expansionOf(c Change) string {
 	}
 	file, _, _ := strings.Cut(place, ":")
 	template := rest[:strings.IndexAny(rest+")", ": )")]
+	if template == file {
+		return file
+	}
 	return file + " (" + template + ")"
 }
 
