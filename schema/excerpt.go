@@ -37,7 +37,7 @@ func (e Excerpts) Text(p *Problem) string {
 	if p.Origin.Template != "" && p.Origin.TemplateLine > 0 {
 		shown := e.lines(p.Origin.Template, p.Origin.TemplateLine, 0, p.Severity)
 		if shown != "" && p.Origin.Template != p.Origin.File {
-			shown = "  in " + harmless(path.Clean(p.Origin.Template)) + "\n" + shown
+			shown = "  in " + Harmless(path.Clean(p.Origin.Template)) + "\n" + shown
 		}
 		lines += shown
 	}
@@ -195,9 +195,9 @@ func visible(r rune) string {
 	return string(r)
 }
 
-// harmless returns text with nothing in it that a terminal would act on but
+// Harmless returns text with nothing in it that a terminal would act on but
 // ends of lines. What is safe, which is nearly all, is returned as it is.
-func harmless(text string) string {
+func Harmless(text string) string {
 	safe := func(r rune) bool { return r == '\n' || visible(r) == string(r) }
 	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {
 		return text

@@ -66,7 +66,7 @@ func (p *Problem) Error() string {
 	if p.Mend != "" {
 		fmt.Fprintf(&b, "\n  mend: %s", p.Mend)
 	}
-	return harmless(b.String())
+	return Harmless(b.String())
 }
 
 // Unwrap returns the cause.

@@ -152,7 +152,7 @@ func annotated(text []byte, fields []TracedField) []byte {
 	var out bytes.Buffer
 	for i, line := range bytes.SplitAfter(text, []byte("\n")) {
 		for _, origin := range slices.Compact(above[i+1]) {
-			fmt.Fprintf(&out, "%s# from %s\n", strings.Repeat(" ", indentation(string(line))), harmless(origin))
+			fmt.Fprintf(&out, "%s# from %s\n", strings.Repeat(" ", indentation(string(line))), Harmless(origin))
 		}
 		out.Write(line)
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"maps"
 	"time"
 
@@ -28,7 +29,7 @@ func Between(s Sides, o Options, now time.Time) (Plan, error) {
 		o.SetID = assumedSet
 	}
 	earlier := o
-	earlier.Revision = s.BeforeRevision
+	earlier.Revision = cmp.Or(s.BeforeRevision, o.Revision)
 	before, err := Intend(s.Before, earlier)
 	if err != nil {
 		return Plan{}, err

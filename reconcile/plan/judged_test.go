@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,19 +88,11 @@ func TestWhatTheServerSaysBecomesPartOfThePlan(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if strings.Join(summary(p), "\n") != strings.Join(summary(judgedPlan(t)), "\n") {
+			if !slices.Equal(summaryOf(p), summaryOf(judgedPlan(t))) {
 				t.Error("the plan that was judged was changed")
 			}
 		})
 	}
-}
-
-func summary(p Plan) []string {
-	var lines []string
-	for _, c := range p.Changes {
-		lines = append(lines, string(c.Op)+string(c.Reason)+c.Effect)
-	}
-	return lines
 }
 
 func TestARefusalOfThePlansOwnStays(t *testing.T) {

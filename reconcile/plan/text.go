@@ -8,18 +8,24 @@ import (
 	"rota.dev/rota/schema"
 )
 
-// WriteText writes p for people: a line for each change but those of objects
-// that stay as they are, and the totals last. Changes of the same kind to
-// members of one Expansion, and objects that stay for one common reason, are
-// one entry with their number. The error is w's.
+// WriteText writes p for people: an entry for each change but those of objects
+// that stay as they are, and the totals last. Nothing in it is what a terminal
+// would act on. The error is w's.
 func (p Plan) WriteText(w io.Writer) error {
-	var b strings.Builder
-	for _, g := range groups(p.Changes) {
-		g.write(&b)
+	if err := p.WriteEntries(w); err != nil {
+		return err
 	}
-	b.WriteString(p.Totals().String())
-	b.WriteByte('\n')
-	_, err := io.WriteString(w, b.String())
+	_, err := fmt.Fprintln(w, p.Totals())
+	return err
+}
+
+// WriteEntries writes what WriteText does, but for the totals.
+func (p Plan) WriteEntries(w io.Writer) error {
+	var b strings.Builder
+	for _, e := range p.Entries() {
+		e.write(&b)
+	}
+	_, err := io.WriteString(w, schema.Harmless(b.String()))
 	return err
 }
 
@@ -35,110 +41,72 @@ var symbols = map[Op]string{
 	Create: "+", Update: "~", Replace: "-/+", Delete: "-", Keep: "=", Wait: "...", Refuse: "!",
 }
 
+// Symbol is the sign that stands before what has this op.
+func (o Op) Symbol() string { return symbols[o] }
+
 // mostExamples is how many members of a group are shown where their effects
 // differ.
 const mostExamples = 3
 
-// group is one entry of the text.
-type group struct {
-	changes []Change
-	// from names the Expansion; empty if the group is none of one.
-	from string
-}
-
-type groupKey struct {
-	op          Op
-	reason      Reason
-	kind, group string
-	from        string
-}
-
-// groups returns the entries of the text, in the order of their first change.
-func groups(changes []Change) []*group {
-	var all []*group
-	known := map[groupKey]*group{}
-	for _, c := range changes {
-		if c.Op == Keep && c.Reason == ReasonUnchanged {
-			continue
+func (e Entry) write(b *strings.Builder) {
+	summary := e.Summary()
+	if summary == "" {
+		for _, g := range e.Groups {
+			g.write(b, "", e.Expansion)
 		}
-		key, ok := groupOf(c)
-		if g := known[key]; ok && g != nil {
-			g.changes = append(g.changes, c)
-			continue
-		}
-		g := &group{changes: []Change{c}, from: key.from}
-		all = append(all, g)
-		if ok {
-			known[key] = g
-		}
-	}
-	return all
-}
-
-// groupOf returns what a change shares with others that are told together.
-func groupOf(c Change) (groupKey, bool) {
-	key := groupKey{op: c.Op, reason: c.Reason}
-	if c.Reason == ReasonPruneGuard {
-		return key, true
-	}
-	key.kind, key.group, key.from = c.Key.Kind, c.Key.Group, expansionOf(c)
-	return key, key.from != ""
-}
-
-// expansionOf names the Expansion that made the object, as `file (template)`.
-// What left the repository remembers it in its annotation.
-func expansionOf(c Change) string {
-	if c.Object != nil {
-		o := c.Object.Origin
-		switch {
-		case o.Template == "" && o.Item == 0:
-			return ""
-		case o.Template == "" || o.Template == o.File:
-			return o.File
-		}
-		return o.File + " (" + o.Template + ")"
-	}
-	if c.Before == nil {
-		return ""
-	}
-	place, rest, ok := strings.Cut(annotation(c.Before, schema.AnnotationOrigin), " (")
-	if !ok {
-		return ""
-	}
-	file, _, _ := strings.Cut(place, ":")
-	template := rest[:strings.IndexAny(rest+")", ": )")]
-	if template == file {
-		return file
-	}
-	return file + " (" + template + ")"
-}
-
-func (g *group) write(b *strings.Builder) {
-	first := g.changes[0]
-	symbol := symbols[first.Op]
-	if len(g.changes) == 1 {
-		fmt.Fprintf(b, "%-3s %s: %s\n", symbol, first.Key, first.Effect)
-		writeProblem(b, first.Problem)
 		return
 	}
-	what := count(int64(len(g.changes)), first.Key.Kind) + " of " + g.from
-	if g.from == "" {
-		what = count(int64(len(g.changes)), "object")
+	fmt.Fprintf(b, "%-3s %s: %s\n", symbols[Update], e.Expansion, summary)
+	for _, g := range e.Groups {
+		g.write(b, "    ", "")
 	}
+}
+
+// write writes g as it is told; from names the Expansion if nothing above does.
+func (g Group) write(b *strings.Builder, indent, from string) {
+	first := g.Changes[0]
+	fmt.Fprintf(b, "%s%-3s %s: %s\n", indent, symbols[first.Op], g.What(from), g.Effect())
 	if g.sameEffect() {
-		fmt.Fprintf(b, "%-3s %s, %s: %s\n", symbol, what, g.names(), first.Effect)
-		writeProblem(b, first.Problem)
+		writeProblem(b, indent, first.Problem)
 		return
 	}
-	fmt.Fprintf(b, "%-3s %s: %s\n", symbol, what, headlines[first.Op])
-	for i, c := range g.changes {
+	for i, c := range g.Changes {
 		if i == mostExamples {
-			fmt.Fprintf(b, "      and %d more\n", len(g.changes)-i)
+			fmt.Fprintf(b, "%s      and %d more\n", indent, len(g.Changes)-i)
 			break
 		}
-		fmt.Fprintf(b, "      %s: %s\n", c.Key, c.Effect)
-		writeProblem(b, c.Problem)
+		fmt.Fprintf(b, "%s      %s: %s\n", indent, c.Key, c.Effect)
+		writeProblem(b, indent, c.Problem)
 	}
+}
+
+// What names the objects of g: one as people write it, more by their number,
+// the Expansion that they are from (unless from is empty) and some of their
+// names.
+func (g Group) What(from string) string {
+	first := g.Changes[0]
+	if len(g.Changes) == 1 {
+		return first.Key.String()
+	}
+	what := count(int64(len(g.Changes)), first.Key.Kind)
+	if first.Reason == ReasonPruneGuard {
+		what = count(int64(len(g.Changes)), "object")
+	}
+	if from != "" {
+		what += " of " + from
+	}
+	if g.sameEffect() {
+		what += ", " + g.names()
+	}
+	return what
+}
+
+// Effect is the sentence that all of g have in common.
+func (g Group) Effect() string {
+	if g.sameEffect() {
+		return g.Changes[0].Effect
+	}
+	return headlines[g.Changes[0].Op]
 }
 
 // headlines say what members of a group have in common whose effects differ.
@@ -147,9 +115,9 @@ var headlines = map[Op]string{
 	Keep: "stay as they are", Wait: "wait", Refuse: "are refused",
 }
 
-func (g *group) sameEffect() bool {
-	for _, c := range g.changes[1:] {
-		if c.Effect != g.changes[0].Effect {
+func (g Group) sameEffect() bool {
+	for _, c := range g.Changes[1:] {
+		if c.Effect != g.Changes[0].Effect {
 			return false
 		}
 	}
@@ -157,11 +125,11 @@ func (g *group) sameEffect() bool {
 }
 
 // names returns the first names of the group and the last.
-func (g *group) names() string {
+func (g Group) names() string {
 	var names []string
-	for i, c := range g.changes {
-		if i == mostExamples && len(g.changes) > mostExamples+1 {
-			return strings.Join(names, ", ") + " … " + g.changes[len(g.changes)-1].Key.Name
+	for i, c := range g.Changes {
+		if i == mostExamples && len(g.Changes) > mostExamples+1 {
+			return strings.Join(names, ", ") + " … " + g.Changes[len(g.Changes)-1].Key.Name
 		}
 		names = append(names, c.Key.Name)
 	}
@@ -170,7 +138,7 @@ func (g *group) names() string {
 
 // writeProblem says where a problem is and how to mend it; what it is stands
 // in the effect.
-func writeProblem(b *strings.Builder, p *schema.Problem) {
+func writeProblem(b *strings.Builder, indent string, p *schema.Problem) {
 	if p == nil {
 		return
 	}
@@ -178,8 +146,8 @@ func writeProblem(b *strings.Builder, p *schema.Problem) {
 	if at != "" {
 		at = "at " + at + " "
 	}
-	fmt.Fprintf(b, "      %s[%s]\n", at, p.Rule)
+	fmt.Fprintf(b, "%s      %s[%s]\n", indent, at, p.Rule)
 	if p.Mend != "" {
-		fmt.Fprintf(b, "      mend: %s\n", p.Mend)
+		fmt.Fprintf(b, "%s      mend: %s\n", indent, p.Mend)
 	}
 }
