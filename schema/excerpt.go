@@ -196,8 +196,10 @@ func visible(r rune) string {
 }
 
 // Harmless returns text with nothing in it that a terminal would act on but
-// ends of lines. What is safe, which is nearly all, is returned as it is.
+// ends of lines, and no bytes that are no UTF-8. What is safe, which is nearly
+// all, is returned as it is.
 func Harmless(text string) string {
+	text = strings.ToValidUTF8(text, "\ufffd")
 	safe := func(r rune) bool { return r == '\n' || visible(r) == string(r) }
 	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {
 		return text

@@ -96,3 +96,13 @@ func TestNoProblemCanControlATerminal(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestHarmlessLeavesNothingThatATerminalActsOn(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain 語 𝒳\nnext": "plain 語 𝒳\nnext", "\x1b[31m": "␛[31m", "a\x9b31mb": "a\ufffd31mb", "a\u009bb": "a\ufffdb", "\r\x00\x7f": "␍␀␡", "\u202e": "\ufffd",
+	} {
+		if got := Harmless(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}

@@ -112,8 +112,8 @@ func encode(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// finding is a Problem in the shape of the machine-readable outputs.
-type finding struct {
+// Finding is a Problem in the shape of the machine-readable outputs.
+type Finding struct {
 	Rule     string `json:"rule"`
 	Severity string `json:"severity"`
 	File     string `json:"file,omitempty"`
@@ -128,15 +128,19 @@ type finding struct {
 	Ignored string `json:"ignored,omitempty"`
 }
 
+// Findings returns problems as the machine-readable outputs have them, but for
+// those that comments in the files ignore; an empty list for none.
+func Findings(problems []*Problem) []Finding { return findings(problems, false) }
+
 // findings returns problems in that shape: those that are to be said, or those
 // that comments in the files ignore.
-func findings(problems []*Problem, ignored bool) []finding {
-	out := make([]finding, 0, len(problems))
+func findings(problems []*Problem, ignored bool) []Finding {
+	out := make([]Finding, 0, len(problems))
 	for _, p := range problems {
 		if ignored != (p.Ignored != "") {
 			continue
 		}
-		f := finding{Rule: p.Rule, Severity: string(cmp.Or(p.Severity, SeverityError)), File: p.Origin.File, Line: p.Origin.Line,
+		f := Finding{Rule: p.Rule, Severity: string(cmp.Or(p.Severity, SeverityError)), File: p.Origin.File, Line: p.Origin.Line,
 			Column: p.Origin.Column, Origin: p.Origin.String(), Field: p.Field, Message: p.Message, Mend: p.Mend, Ignored: p.Ignored}
 		if p.Object != nil {
 			f.Object = p.Object.String()
@@ -146,7 +150,7 @@ func findings(problems []*Problem, ignored bool) []finding {
 	return out
 }
 
-func (f finding) text() string {
+func (f Finding) text() string {
 	parts := []string{f.Message}
 	if f.Field != "" {
 		parts = append([]string{f.Field}, parts...)
@@ -173,13 +177,16 @@ func writeProblemsJSON(w io.Writer, problems []*Problem, objects int) error {
 }
 
 // writeGitHub escapes as actions/toolkit does, so that text of the repository
-// can never be a workflow command. GitHub shows ten errors a step, so errors
-// come first.
+// can never be a workflow command. GitHub shows ten of each severity a step, so
+// the worst come first.
 func writeGitHub(w io.Writer, problems []*Problem, _ int) error {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
-	list := findings(problems, false)
-	slices.SortStableFunc(list, func(a, b finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	list := Findings(problems)
+	rank := []string{string(SeverityError), string(SeverityWarning), string(SeverityNotice)}
+	slices.SortStableFunc(list, func(a, b Finding) int {
+		return cmp.Compare(slices.Index(rank, a.Severity), slices.Index(rank, b.Severity))
+	})
 	for _, f := range list {
 		props := "title=" + property.Replace("rota "+f.Rule)
 		if f.File != "" {

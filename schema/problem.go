@@ -15,6 +15,9 @@ const (
 	SeverityError Severity = "error"
 	// SeverityWarning is said and changes nothing.
 	SeverityWarning Severity = "warning"
+	// SeverityNotice is of what is no fault at all and is shown at its place: an
+	// effect, as an annotation of a pull request.
+	SeverityNotice Severity = "notice"
 )
 
 // Problem is one fault that a user can mend: what, where, why and how. It is
@@ -74,7 +77,7 @@ func (p *Problem) Unwrap() error { return p.Cause }
 
 // HasErrors reports whether one of problems is more than a warning.
 func HasErrors(problems []*Problem) bool {
-	return slices.ContainsFunc(problems, func(p *Problem) bool { return p.Severity != SeverityWarning })
+	return slices.ContainsFunc(problems, func(p *Problem) bool { return p.Severity != SeverityWarning && p.Severity != SeverityNotice })
 }
 
 // Problems returns every Problem in err's tree, in order, and makes one of

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/schema"
@@ -76,26 +77,14 @@ func writeDiff(w, notes io.Writer, show schema.Excerpts, p plan.Plan, outcomes [
 			fmt.Fprintln(notes, show.Text(o.Problem))
 			continue
 		}
-		var text string
 		switch change.Op {
-		case plan.Keep:
-			continue
 		case plan.Refuse:
 			failed++
 			fmt.Fprintln(notes, show.Text(change.Problem))
-			continue
-		case plan.Delete:
-			text = plan.Diff(change.Before, nil)
 		case plan.Wait:
 			fmt.Fprintf(notes, "%s %s\n", change.Key, change.Effect)
-			if change.Object == nil {
-				continue
-			}
-			text = plan.Diff(change.Before, change.Object.Unstructured)
-		default:
-			text = plan.Diff(change.Before, o.Object)
 		}
-		if text != "" {
+		if text := diffOf(change, o.Object); text != "" {
 			found = true
 			fmt.Fprint(w, text)
 		}
@@ -106,6 +95,22 @@ func writeDiff(w, notes io.Writer, show schema.Excerpts, p plan.Plan, outcomes [
 	return found, nil
 }
 
+// diffOf returns what a change does to its object, given the object as the
+// server would have it; empty if it does nothing, or is refused.
+func diffOf(c plan.Change, answered *unstructured.Unstructured) string {
+	switch {
+	case c.Op == plan.Keep, c.Op == plan.Refuse:
+		return ""
+	case c.Op == plan.Delete:
+		return plan.Diff(c.Before, nil)
+	case c.Op == plan.Wait && c.Object == nil:
+		return ""
+	case c.Op == plan.Wait:
+		return plan.Diff(c.Before, c.Object.Unstructured)
+	}
+	return plan.Diff(c.Before, answered)
+}
+
 // diffRevision compares what two revisions of a repository render to.
 func diffRevision(c *cobra.Command, repo *repository, against string) (bool, error) {
 	s, err := repo.against(c, against)
@@ -113,29 +118,24 @@ func diffRevision(c *cobra.Command, repo *repository, against string) (bool, err
 		return false, err
 	}
 	repo.warn(c, s.warnings)
-	found := false
-	show := func(text string) {
-		found = found || text != ""
-		fmt.Fprint(c.OutOrStdout(), text)
-	}
+	diffs := s.diffs()
 	before := map[schema.Key]schema.Object{}
 	for _, o := range s.Before {
 		before[o.Key()] = o
 	}
 	var foretold []*schema.Problem
 	for _, o := range s.After {
-		old := before[o.Key()].Unstructured
-		show(plan.Diff(old, o.Unstructured))
-		if old != nil {
+		fmt.Fprint(c.OutOrStdout(), diffs[o.Key()])
+		if old := before[o.Key()].Unstructured; old != nil {
 			foretold = append(foretold, plan.Foretell(o, old)...)
 		}
 		delete(before, o.Key())
 	}
 	for _, o := range s.Before {
 		if _, gone := before[o.Key()]; gone {
-			show(plan.Diff(o.Unstructured, nil))
+			fmt.Fprint(c.OutOrStdout(), diffs[o.Key()])
 		}
 	}
 	repo.warn(c, foretold)
-	return found, nil
+	return len(diffs) > 0, nil
 }

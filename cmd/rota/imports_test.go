@@ -29,6 +29,7 @@ var layers = map[string]struct {
 	"reconcile":                         {[]string{"schema", "render", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "the loops see edges only through interfaces; cmd wires them"},
 	"reconcile/forecast":                {[]string{"schema", "render/calendar", "reconcile/plan", "reconcile/schedule"}, "pure: says when schedules will fire"},
 	"reconcile/plan":                    {[]string{"schema", "reconcile/schedule"}, "pure: decides, so it must be testable without a cluster"},
+	"reconcile/review":                  {[]string{"schema", "reconcile/forecast", "reconcile/plan", "reconcile/schedule"}, "pure: shows a plan, so it must not be able to change one"},
 	"reconcile/schedule":                {[]string{"schema"}, "pure: decides, so it must be testable without a clock"},
 	"reconcile/history":                 {[]string{"schema"}, "pure: judges what a scheduler did, so it must share no code with it"},
 	"reconcile/notify":                  {[]string{"schema"}, "an edge: speaks to hosts of pull requests; nothing that writes to a cluster may import it"},
@@ -59,7 +60,7 @@ var outside = []struct {
 }
 
 // pure packages decide; they must not be able to reach the world.
-var pure = []string{"schema", "render", "render/calendar", "render/expand", "render/overlay", "reconcile/forecast", "reconcile/plan", "reconcile/schedule", "reconcile/history", "reconcile/status"}
+var pure = []string{"schema", "render", "render/calendar", "render/expand", "render/overlay", "reconcile/forecast", "reconcile/plan", "reconcile/schedule", "reconcile/history", "reconcile/review", "reconcile/status"}
 
 // impure are the ways out that a pure package must not import itself.
 var impure = []string{"net", "net/http", "os/exec", "log", "log/slog", "k8s.io/client-go", "k8s.io/klog"}
@@ -80,6 +81,7 @@ var reasons = map[string]string{
 	"github.com/skeema/knownhosts":             "known_hosts with the algorithms each host offers",
 	"github.com/spf13/cobra":                   "the command line, as kubectl's",
 	"github.com/spf13/pflag":                   "cobra's flags, walked for manual pages and completion",
+	"github.com/yuin/goldmark":                 "reads our Markdown as GitHub does, in tests",
 	"go.yaml.in/yaml/v3":                       "YAML nodes with positions",
 	"go.yaml.in/yaml/v4":                       "exact places of what v3 cannot read; v3 stays the reader, for kustomize and kubectl are built on it",
 	"github.com/go-logr/logr":                  "client-go's logger, which we hand it",

@@ -1,20 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"rota.dev/rota/reconcile/plan"
+	"rota.dev/rota/reconcile/review"
+	"rota.dev/rota/schema"
 )
 
 // planFlags are the choices of one plan.
 type planFlags struct {
 	choices
-	against, dryRun string
-	detailed        bool
+	against, dryRun, output string
+	detailed                bool
 }
 
 func newPlan(k *kube) *cobra.Command {
@@ -33,7 +38,13 @@ The API server is asked about everything that would be written (server-side
 dry-run), creations and updates alike: what it refuses is an entry with its
 place in the file and the way to mend it. With --dry-run=client it is only read.
 
-rota apply with the same flags does what the plan says.
+Changes of schedules are shown as times: the next runs before and after, runs
+per day, the first run after the change, slots that the change loses or gains,
+and the busiest minutes of the coming week.
+
+rota apply with the same flags does what the plan says. -o markdown is ready to
+be posted as one comment of a pull request, -o github are workflow commands, and
+-o json is what rota schema Plan says.
 
 With --against another revision of the repository takes the cluster's place, and
 no cluster is needed: it is taken as applied, and its Jobs as ended. What left
@@ -44,14 +55,11 @@ Exit status: 0, 1 if something is refused, above 1 if there is no plan. With
 is refused or there is no plan.`,
 		Example: `  rota plan                                      what applying this folder would do
   rota plan --against origin/main                what merging this checkout would do
+  rota plan --against origin/main -o markdown    the same as a comment of a pull request
   rota plan --overlay overlays/prod --prune -n batch`,
 		RunE: func(c *cobra.Command, args []string) error {
 			repo.args(args)
-			p, err := f.plan(c, k, &repo, &to)
-			changes := false
-			if err == nil {
-				changes, err = verdict(p)
-			}
+			changes, err := f.run(c, k, &repo, &to)
 			switch {
 			case err != nil && f.detailed:
 				return exit(1, err)
@@ -66,63 +74,90 @@ is refused or there is no plan.`,
 	f.choices.flags(c)
 	c.Flags().StringVar(&f.against, "against", "", "compare with this revision of the repository instead of the cluster")
 	c.Flags().StringVar(&f.dryRun, "dry-run", "server", "server (ask the API server about every write) or client (only read it)")
+	c.Flags().StringVarP(&f.output, "output", "o", "text", "text, json, markdown or github")
 	c.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit status 2 if there is something to do")
 	return c
 }
 
-// plan makes the plan and prints it.
-func (f *planFlags) plan(c *cobra.Command, k *kube, repo *repository, to *target) (plan.Plan, error) {
-	if f.dryRun != "client" && f.dryRun != "server" {
-		return plan.Plan{}, exit(2, fmt.Errorf("unknown --dry-run=%s: use client or server", f.dryRun))
+// run makes the plan, prints it, and reports whether it has something to do.
+func (f *planFlags) run(c *cobra.Command, k *kube, repo *repository, to *target) (bool, error) {
+	write, ok := review.Writers[f.output]
+	switch {
+	case !ok:
+		return false, exit(2, fmt.Errorf("unknown output %q: use text, json, markdown or github", f.output))
+	case f.dryRun != "client" && f.dryRun != "server":
+		return false, exit(2, fmt.Errorf("unknown --dry-run=%s: use client or server", f.dryRun))
 	}
 	if err := f.check(); err != nil {
-		return plan.Plan{}, err
+		return false, err
 	}
-	var p plan.Plan
-	var err error
+	made := f.onCluster
 	if f.against != "" {
-		p, err = f.betweenRevisions(c, repo, to)
-	} else {
-		p, err = f.onCluster(c, k, repo, to)
+		made = f.betweenRevisions
 	}
+	in, err := made(c, k, repo, to)
 	if err != nil {
-		return p, err
+		return false, err
 	}
-	if err := p.WriteText(c.OutOrStdout()); err != nil {
-		return p, exit(2, err)
+	in.Sync, in.Namespace, in.Again = to.sync, cmp.Or(to.namespace, "default"), commandLine(c)
+	r, err := review.New(in)
+	if err != nil {
+		return false, exit(2, err)
 	}
-	return p, nil
+	if err := write(c.OutOrStdout(), r); err != nil {
+		return false, exit(2, err)
+	}
+	return verdict(r.Plan)
 }
 
-func (f *planFlags) onCluster(c *cobra.Command, k *kube, repo *repository, to *target) (plan.Plan, error) {
+// commandLine is how the plan was asked for, without the output.
+func commandLine(c *cobra.Command) string {
+	words := []string{c.CommandPath()}
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name != "output" {
+			words = append(words, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return strings.Join(append(words, c.Flags().Args()...), " ")
+}
+
+func (f *planFlags) onCluster(c *cobra.Command, k *kube, repo *repository, to *target) (review.Input, error) {
 	s, err := f.open(c, k, repo, to, true)
 	if err != nil {
-		return plan.Plan{}, err
+		return review.Input{}, err
 	}
 	defer s.close()
+	in := review.Input{Warnings: s.warnings, Diffs: map[schema.Key]string{}, Now: time.Now()}
 	if f.dryRun == "server" {
-		if _, err := s.ask(c.Context()); err != nil {
-			return plan.Plan{}, err
+		outcomes, err := s.ask(c.Context())
+		if err != nil {
+			return in, err
+		}
+		for _, o := range outcomes {
+			if o.Problem == nil && o.Done {
+				in.Diffs[o.Change.Key] = diffOf(o.Change, o.Object)
+			}
 		}
 	}
-	return s.plan, nil
+	in.Plan = s.plan
+	return in, nil
 }
 
-func (f *planFlags) betweenRevisions(c *cobra.Command, repo *repository, to *target) (plan.Plan, error) {
+func (f *planFlags) betweenRevisions(c *cobra.Command, _ *kube, repo *repository, to *target) (review.Input, error) {
 	if c.Flags().Changed("dry-run") {
-		return plan.Plan{}, exit(2, errors.New("--dry-run asks a cluster, and --against needs none: leave one of them out"))
+		return review.Input{}, exit(2, errors.New("--dry-run asks a cluster, and --against needs none: leave one of them out"))
 	}
 	s, err := repo.against(c, f.against)
 	if err != nil {
-		return plan.Plan{}, err
+		return review.Input{}, err
 	}
 	repo.warn(c, s.warnings)
-	fmt.Fprintf(c.OutOrStdout(), "Compared with %s: it is taken as applied, and its Jobs as ended.\n", plan.ShortRevision(s.BeforeRevision))
-	p, err := plan.Between(s.Sides, f.between(c, to, s), time.Now())
-	if err != nil {
-		return p, exit(2, err)
+	in := review.Input{Against: s.BeforeRevision, Warnings: s.warnings, Now: time.Now()}
+	if in.Plan, err = plan.Between(s.Sides, f.between(c, to, s), in.Now); err != nil {
+		return in, exit(2, err)
 	}
-	return p, nil
+	in.Diffs = s.diffs()
+	return in, nil
 }
 
 // verdict reports whether a plan has something to do; it is an error if

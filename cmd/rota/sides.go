@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,30 @@ func (r *repository) against(c *cobra.Command, revision string) (sides, error) {
 		return s, fmt.Errorf("rendering %s: %w", revision, broken(err))
 	}
 	return s, nil
+}
+
+// diffs returns what differs of each object, by its key.
+func (s sides) diffs() map[schema.Key]string {
+	before := map[schema.Key]schema.Object{}
+	for _, o := range s.Before {
+		before[o.Key()] = o
+	}
+	diffs := map[schema.Key]string{}
+	note := func(key schema.Key, text string) {
+		if text != "" {
+			diffs[key] = text
+		}
+	}
+	for _, o := range s.After {
+		if old := before[o.Key()].Unstructured; old == nil || !reflect.DeepEqual(old.Object, o.Object) {
+			note(o.Key(), plan.Diff(old, o.Unstructured))
+		}
+		delete(before, o.Key())
+	}
+	for key, o := range before {
+		note(key, plan.Diff(o.Unstructured, nil))
+	}
+	return diffs
 }
 
 // between returns the choices as a plan between two revisions takes them: what

@@ -88,6 +88,10 @@ func groupOf(c Change) groupKey {
 	return key
 }
 
+// Expansion names the Expansion that c's object is from, as Entry does; empty if
+// it is from none.
+func (c Change) Expansion() string { return expansionOf(c) }
+
 // expansionOf names the Expansion that made the object, as `file (template)`.
 // What left the repository remembers it in its annotation.
 func expansionOf(c Change) string {
