@@ -6,14 +6,14 @@ import "rota.dev/rota/schema"
 // of p answered, one Outcome for each Change in p's order. What the server
 // refuses is refused in the plan, with the server's Problem; what it would take
 // later (a quota is full: the Problem is a warning) waits. As in an apply,
-// nothing is pruned then. p is not changed.
+// nothing is pruned when a write fails. p is not changed.
 func (p Plan) Judged(outcomes []Outcome) Plan {
 	judged := p
 	judged.Changes = make([]Change, len(p.Changes))
 	held := ""
 	for i, c := range p.Changes {
 		j := judgedChange(c, outcomes[i].Problem)
-		if held == "" && outcomes[i].Problem != nil && c.Op != Delete {
+		if held == "" && outcomes[i].Problem != nil && c.Op != Delete && c.Op != Refuse {
 			held = c.Key.String() + " is refused"
 			if j.Op == Wait {
 				held = c.Key.String() + " waits"

@@ -95,11 +95,12 @@ func TestWhatTheServerSaysBecomesPartOfThePlan(t *testing.T) {
 	}
 }
 
-func TestARefusalOfThePlansOwnStays(t *testing.T) {
+func TestARefusalOfThePlansOwnStaysAndHoldsNothingBack(t *testing.T) {
 	own := &schema.Problem{Rule: "R225", Message: "it belongs to another"}
 	c := Change{Key: schema.Key{Kind: "ConfigMap", Name: "a"}, Op: Refuse, Reason: ReasonOwned, Effect: "is refused: it belongs to another", Problem: own}
-	judged := Plan{Changes: []Change{c}}.Judged([]Outcome{{Change: c, Problem: own}})
-	if diff := cmp.Diff([]Change{c}, judged.Changes); diff != "" {
+	pruned := Change{Key: schema.Key{Kind: "ConfigMap", Name: "b"}, Op: Delete, Reason: ReasonLeft, Effect: "left the repository, will be pruned"}
+	judged := Plan{Changes: []Change{c, pruned}}.Judged([]Outcome{{Change: c, Problem: own}, {Change: pruned, Done: true}})
+	if diff := cmp.Diff([]Change{c, pruned}, judged.Changes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
