@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +36,8 @@ func (a *application) applyNew(ctx context.Context, c plan.Change) (*unstructure
 		return applied, nil
 	case a.answer.dry() && missingNamespace(err) && a.plansNamespace(c.Key.Namespace):
 		return object, nil
+	case a.answer.dry() && a.creates(err):
+		return object, nil
 	case ownConflict(err):
 		// Another rota created it since the plan was made. Forcing would put
 		// suspend back on a Job that it has released.
@@ -47,6 +51,15 @@ func (a *application) plansNamespace(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.namespaces[name]
+}
+
+// creates reports whether err says that something is missing which the plan
+// creates, such as the account of a Pod: only a dry run does not find it.
+func (a *application) creates(err error) bool {
+	kind, name, ok := absent(err)
+	return ok && slices.ContainsFunc(a.plan.Changes, func(c plan.Change) bool {
+		return c.Op == plan.Create && c.Key.Name == name && strings.ToLower(c.Key.Kind) == kind
+	})
 }
 
 // preparedFrom returns job as it is created before its release.

@@ -95,3 +95,20 @@ func TestADryRunOfAFirstApplyNeedsNoNamespaceOfRota(t *testing.T) {
 		}
 	}
 }
+
+func TestADryRunTakesForGrantedWhatThePlanCreates(t *testing.T) {
+	w := newWorld(t)
+	pod := func(account string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: of-" + account + "}\nspec: {serviceAccountName: " + account + ", containers: [{name: c, image: none}]}"
+	}
+	outcomes, err := w.sync(w.set(DryRun(w.config)), documents("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: brought}", pod("brought"), pod("nobodys")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := outcomes["Pod of-brought"]; !o.Done || o.Problem != nil {
+		t.Errorf("a Pod whose account comes with it: %+v", o.Problem)
+	}
+	if o := outcomes["Pod of-nobodys"]; o.Problem == nil {
+		t.Error("a Pod whose account is nowhere was not refused")
+	}
+}

@@ -16,9 +16,10 @@ import (
 
 // DryRun returns a configuration whose every write the server checks, answers
 // and forgets (dryRun=All). A Set over it carries a whole plan out without
-// effect: its outcomes have the objects as the server would have them. Two
+// effect: its outcomes have the objects as the server would have them. Three
 // things cannot be had from the server, so they are as intended: an object in
-// a namespace that the same plan creates, and the release of a prepared Job.
+// a namespace that the same plan creates, one that names what the same plan
+// creates (a Pod its account), and the release of a prepared Job.
 // Such a Set is for one Apply: what it wrote is nowhere to be observed.
 func DryRun(cfg *rest.Config) *rest.Config {
 	cfg = rest.CopyConfig(cfg)
