@@ -97,7 +97,7 @@ func (f *planFlags) run(c *cobra.Command, k *kube, repo *repository, to *target)
 	}
 	in, err := made(c, k, repo, to)
 	if err != nil {
-		return false, err
+		return false, f.broken(c, to, err)
 	}
 	in.Sync, in.Namespace, in.Again = to.sync, cmp.Or(to.namespace, "default"), commandLine(c)
 	r, err := review.New(in)
@@ -108,6 +108,33 @@ func (f *planFlags) run(c *cobra.Command, k *kube, repo *repository, to *target)
 		return false, exit(2, err)
 	}
 	return verdict(r.Plan)
+}
+
+// broken returns err; if it is that the repository is broken, the output tells
+// those who wait for a plan.
+func (f *planFlags) broken(c *cobra.Command, to *target, err error) error {
+	write, ok := review.BrokenWriters[f.output]
+	if !ok || codeOf(err) != 3 {
+		return err
+	}
+	if failed := write(c.OutOrStdout(), review.Broken{Sync: to.sync, Problems: problemsIn(err)}); failed != nil {
+		return exit(2, failed)
+	}
+	return err
+}
+
+// problemsIn returns the problems of an error, whatever it is wrapped in.
+func problemsIn(err error) []*schema.Problem {
+	for {
+		if _, ok := err.(*schema.Problem); ok {
+			return schema.Problems(err)
+		}
+		next := errors.Unwrap(err)
+		if next == nil {
+			return schema.Problems(err)
+		}
+		err = next
+	}
 }
 
 // commandLine is how the plan was asked for, without the output.

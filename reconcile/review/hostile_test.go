@@ -117,7 +117,7 @@ func TestPropertyNoRepositoryTextIsMarkup(t *testing.T) {
 			}
 			folded += strings.Count(comment, "<details>")
 			cut += strings.Count(comment, "Left out, for")
-			holdToStructure(t, r, comment)
+			holdToStructure(t, r.Sync, comment)
 		}
 	})
 	if folded == 0 || cut == 0 {
@@ -133,10 +133,10 @@ var spoken = regexp.MustCompile(`[@#<>]|://|www\.|[0-9a-f]{7,}|GH-`)
 
 // holdToStructure reads a comment as GitHub does and complains of everything
 // that the repository could have put there.
-func holdToStructure(t *testing.T, r Review, comment string) {
+func holdToStructure(t *testing.T, sync, comment string) {
 	t.Helper()
 	source := []byte(comment)
-	if !strings.HasPrefix(comment, Marker(r.Sync)+"\n") {
+	if !strings.HasPrefix(comment, Marker(sync)+"\n") {
 		t.Errorf("the marker is not on the first line: %q", comment[:min(len(comment), 80)])
 	}
 	doc := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(text.NewReader(source))
@@ -164,7 +164,7 @@ func holdToStructure(t *testing.T, r Review, comment string) {
 			}
 			for line := range strings.Lines(html) {
 				line = strings.TrimSuffix(line, "\n")
-				if !blocks.MatchString(line) && !strings.HasPrefix(line, "**Plan: ") {
+				if !blocks.MatchString(line) && !strings.HasPrefix(line, "**Plan: ") && !strings.HasPrefix(line, "**No plan: ") {
 					t.Errorf("HTML that is not ours: %q", line)
 				}
 				open += strings.Count(line, "<details>") - strings.Count(line, "</details>")
@@ -183,6 +183,32 @@ func holdToStructure(t *testing.T, r Review, comment string) {
 	}
 	if open != 0 || fences != strings.Count(comment, "<details><summary>") {
 		t.Errorf("%d blocks are left open, %d fences in:\n%s", open, fences, comment)
+	}
+}
+
+func TestPropertyNoTextOfABrokenRepositoryIsMarkup(t *testing.T) {
+	left := 0
+	hostileReviews(t, func(t *testing.T, rnd *rand.Rand, _ Review) {
+		b := Broken{Sync: hostileText(rnd)}
+		for i := range 1 + rnd.IntN(1200) {
+			p := &schema.Problem{Rule: fmt.Sprintf("R0%02d", i%90), Origin: schema.Origin{File: hostileText(rnd), Line: i}, Field: hostileText(rnd), Message: hostileText(rnd), Mend: hostileText(rnd)}
+			if i%3 == 0 {
+				p = &schema.Problem{Message: hostileText(rnd)}
+			}
+			b.Problems = append(b.Problems, p)
+		}
+		var out strings.Builder
+		if err := BrokenWriters["markdown"](&out, b); err != nil {
+			t.Fatal(err)
+		}
+		if n := utf8.RuneCountInString(out.String()); n > mostComment {
+			t.Errorf("%d characters", n)
+		}
+		left += strings.Count(out.String(), "Left out, for")
+		holdToStructure(t, b.Sync, out.String())
+	})
+	if left == 0 {
+		t.Error("none was cut: the property was not tested")
 	}
 }
 

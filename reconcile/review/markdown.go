@@ -243,10 +243,21 @@ func problemItem(b *strings.Builder, indent string, p *schema.Problem) {
 	if p.Origin.File != "" {
 		at = "at " + code(p.Origin.String()) + " "
 	}
-	fmt.Fprintf(b, "%s- %s[%s]\n", indent, at, p.Rule)
+	where := strings.TrimSpace(at + rule(p))
+	if where != "" {
+		fmt.Fprintf(b, "%s- %s\n", indent, where)
+	}
 	if p.Mend != "" {
 		fmt.Fprintf(b, "%s- mend: %s\n", indent, code(p.Mend))
 	}
+}
+
+// rule names the rule of a problem, if it has one.
+func rule(p *schema.Problem) string {
+	if p.Rule == "" {
+		return ""
+	}
+	return "[" + p.Rule + "]"
 }
 
 // plainWords are words that nothing can be made of.
@@ -284,7 +295,7 @@ func (r Review) warnings() []string {
 		if p.Origin.File != "" {
 			at = code(p.Origin.String()) + " "
 		}
-		blocks = append(blocks, fmt.Sprintf("- %s%s [%s]\n", at, code(p.Message), p.Rule))
+		blocks = append(blocks, fmt.Sprintf("- %s%s %s\n", at, code(p.Message), rule(p)))
 	}
 	return blocks
 }

@@ -148,7 +148,7 @@ func notes(c forecast.Change) []note {
 		add("gained at the change", slots(c.Gained))
 	}
 	for _, s := range c.Surprises {
-		add("clocks, "+s.At.Format(time.DateOnly), s.Text)
+		add("clocks", s.Text)
 	}
 	return all
 }
