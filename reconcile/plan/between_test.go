@@ -29,7 +29,7 @@ func TestBetweenSaysWhatARevisionDoesAfterAnother(t *testing.T) {
 		{"a Job that runs once has run", job(", annotations: {rota.dev/rerun: Never}", "a:1"), job(", annotations: {rota.dev/rerun: Never}", "a:2"),
 			[]string{"Keep Job batch/once: will not run again (rerun: Never), the change is ignored: it completed at 1111111"}},
 		{"a suspended Job has not run", suspendedJob("a:1"), suspendedJob("a:2"),
-			[]string{"Replace Job batch/once: will be replaced before its first run (containers[name=c].image: a:1 → a:2)"}},
+			[]string{"Replace Job batch/once: will be replaced suspended, before its first run (containers[name=c].image: a:1 → a:2)"}},
 		{"a schedule moves", nightly("0 2 * * *"), nightly("30 3 * * *"),
 			[]string{`Update CronJob batch/nightly: schedule changes from "0 2 * * *" to "30 3 * * *": next fire moves from 2026-11-24 02:00 Etc/UTC to 2026-11-24 03:30 Etc/UTC`}},
 		{"what left is pruned", job("", "a:1") + "---\n" + nightly("0 2 * * *"), nightly("0 2 * * *"), []string{"Delete Job batch/once: left the repository, will be pruned"}},

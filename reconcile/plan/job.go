@@ -25,6 +25,10 @@ const (
 // decideJob decides on a Job of the repository (DESIGN §4). Every Job ends in
 // one of: runs now, already ran, waits, refused.
 func decideJob(in Intended, live *unstructured.Unstructured, input *Input) Change {
+	return ofSuspended(decideRun(in, live, input))
+}
+
+func decideRun(in Intended, live *unstructured.Unstructured, input *Input) Change {
 	c := Change{Key: in.Key(), Object: &in.Object, Before: live, Prepare: canVanish(in)}
 	if problem := unknownPolicy(in); problem != nil {
 		return refuse(c, ReasonInvalid, problem, "is refused: "+problem.Message)
@@ -81,8 +85,7 @@ func unknownPolicy(in Intended) *schema.Problem {
 // activeRun names the run of a Job that is not finished.
 func activeRun(job *unstructured.Unstructured) string {
 	state := "active"
-	spec, _ := job.Object["spec"].(map[string]any)
-	if suspended, _ := spec["suspend"].(bool); suspended {
+	if held(job) {
 		state = "suspended"
 	}
 	return "the " + state + " run (" + count(activePods(job), "pod") + ")"
@@ -214,7 +217,7 @@ func Bookkeep(live, vanished map[schema.Key]*unstructured.Unstructured, ledger L
 		run.Outcome = RunGone
 		if last := vanished[key]; last != nil && string(last.GetUID()) == run.UID {
 			if seen := RunOf(last); seen.Outcome == RunActive {
-				run.Outcome = RunDeleted
+				run.Outcome, run.Started = RunDeleted, seen.Started
 			} else {
 				run.Outcome, run.Started, run.Ended = seen.Outcome, seen.Started, seen.Ended
 			}
@@ -240,6 +243,9 @@ func (r Run) describe() string {
 	case RunFailed:
 		return "failed" + at
 	case RunDeleted:
+		if r.Started.IsZero() {
+			return "was created" + at + " and deleted before it started"
+		}
 		return "was started" + at + " and deleted before it finished"
 	case RunGone:
 		return "was started" + at + " and is gone, its end was not seen"

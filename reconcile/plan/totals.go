@@ -57,10 +57,12 @@ func (t *Totals) countOf(c Change) *int {
 	}
 	again := c.Op == Replace || c.Reason == ReasonRunsAgain || c.Reason == ReasonDeletedByHand
 	switch {
-	case c.Key.IsJob() && again && c.Reason != ReasonChanged:
+	case c.Starts() && again && c.Reason != ReasonChanged && c.Op != Update:
 		return &t.RunAgain
-	case c.Key.IsJob() && (c.Op == Create || c.Op == Replace || c.Reason == ReasonPrepared):
+	case c.Starts():
 		return &t.RunNow
+	case c.Key.IsJob() && c.Op == Create:
+		return &t.Created
 	case c.Reason == ReasonAdopted:
 		return &t.Adopted
 	case c.Reason == ReasonDrifted, c.Reason == ReasonDriftedFirst, c.Reason == ReasonDeletedByHand:
