@@ -25,7 +25,7 @@ func (s *Set) Apply(ctx context.Context, p plan.Plan) ([]plan.Outcome, error) {
 // comes, one at a time. Keep and Wait are done without a request; Refuse is not
 // done and has the plan's Problem. Lower waves (plan.Wave) are written before
 // higher ones, several objects of one at a time; an object that fails does not
-// stop the others. Deletions come last, and are left out when anything failed.
+// stop the others. Deletions come last, and are left out when a write failed.
 // When ctx ends, no further object is begun and what is begun is finished; only
 // the wait for a replaced object to be gone is given up, which leaves nothing
 // half done. The error is for what concerns no single object: the inventory or
@@ -91,7 +91,11 @@ type application struct {
 	mu       sync.Mutex
 	outcomes []plan.Outcome
 	settled  []bool
-	failed   bool
+	// failed is set when a write failed: nothing is deleted then. A refusal of
+	// the plan is no failure, for what is deleted beside it is the plan's to say.
+	failed bool
+	// refused keeps the inventory from being narrowed.
+	refused bool
 	// namespaces were created by this plan in a dry run.
 	namespaces map[string]bool
 	crds       bool
@@ -101,7 +105,9 @@ func (a *application) settle(i int, o plan.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.outcomes[i], a.settled[i] = o, true
-	if o.Problem != nil {
+	if o.Problem != nil && o.Change.Op == plan.Refuse {
+		a.refused = true
+	} else if o.Problem != nil {
 		a.failed = true
 	}
 	if a.each != nil {
@@ -149,7 +155,7 @@ func (a *application) run() error {
 	for _, wave := range a.waves(func(c plan.Change) bool { return c.Op == plan.Delete }) {
 		a.inParallel(wave, a.delete)
 	}
-	if a.failed || a.ctx.Err() != nil {
+	if a.failed || a.refused || a.ctx.Err() != nil {
 		return nil
 	}
 	return a.set.narrow(a.work, a.plan)

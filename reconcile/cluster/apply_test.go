@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -172,5 +174,29 @@ func TestOneBadObjectDoesNotStopTheOthersButPrune(t *testing.T) {
 	names := w.do(configMapsResource, w.namespace).names(schema.ApplySetPartOf + "=" + s.ID())
 	if diff := cmp.Diff([]string{"kept", "new", "old"}, names); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAPruneThatIsRefusedHoldsBackNoOther(t *testing.T) {
+	w := newWorld(t)
+	s := w.set(nil)
+	busy := strings.Replace(job("busy", "echo"), "{name: busy}", "{name: busy, annotations: {rota.dev/while-active: Refuse}}", 1)
+	w.mustSync(s, documents(configMapOf("old", "1"), configMapOf("kept", "1"), busy))
+	w.eventually("the Job has started", func() error {
+		if plan.RunOf(w.do(jobsResource, w.namespace).get("busy")).Started.IsZero() {
+			return errors.New("not started")
+		}
+		return nil
+	})
+	w.settle(s, documents(configMapOf("kept", "1"), configMapOf("old", "1"), busy))
+	outcomes, err := w.sync(s, configMapOf("kept", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := outcomes["Job busy"]; o.Change.Op != plan.Refuse || o.Problem == nil {
+		t.Fatalf("the plan for the Job: %s %s", o.Change.Op, o.Change.Effect)
+	}
+	if o := outcomes["ConfigMap old"]; o.Change.Op != plan.Delete || !o.Done {
+		t.Errorf("the plan says %q of the ConfigMap, done: %v", o.Change.Effect, o.Done)
 	}
 }
