@@ -2,11 +2,16 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/rest"
 
 	"rota.dev/rota/reconcile/plan"
 	"rota.dev/rota/schema"
@@ -198,5 +203,38 @@ func TestAPruneThatIsRefusedHoldsBackNoOther(t *testing.T) {
 	}
 	if o := outcomes["ConfigMap old"]; o.Change.Op != plan.Delete || !o.Done {
 		t.Errorf("the plan says %q of the ConfigMap, done: %v", o.Change.Effect, o.Done)
+	}
+}
+
+// forbidding answers every request of a resource as RBAC does without a rule.
+type forbidding struct {
+	next     http.RoundTripper
+	resource string
+	on       *atomic.Bool
+}
+
+func (f forbidding) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !f.on.Load() || !strings.Contains(r.URL.Path+"/", "/"+f.resource+"/") {
+		return f.next.RoundTrip(r)
+	}
+	body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"%s is forbidden"}`, f.resource)
+	return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+func TestWhatCannotBeReadStaysInTheInventory(t *testing.T) {
+	w := newWorld(t)
+	const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: old}\nstringData: {a: b}\n"
+	w.mustSync(w.set(nil), documents(configMapOf("settings", "1"), secret))
+
+	var on atomic.Bool
+	on.Store(true)
+	config := rest.CopyConfig(w.config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{next, "secrets", &on} })
+	w.mustSync(w.set(config), configMapOf("settings", "2"))
+
+	on.Store(false)
+	outcomes := w.mustSync(w.set(config), configMapOf("settings", "2"))
+	if o := outcomes["Secret old"]; o.Change.Op != plan.Delete || !o.Done {
+		t.Errorf("the Secret that left while it could not be read is not pruned: %s %q", o.Change.Op, o.Change.Effect)
 	}
 }

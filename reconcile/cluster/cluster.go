@@ -144,8 +144,10 @@ type Set struct {
 	state   *mirror
 	members map[scope]*mirror
 	// others follow objects that are not members but have a desired key.
-	others  map[scope]*mirror
-	missed  map[scope]int
+	others map[scope]*mirror
+	missed map[scope]int
+	// unread are the scopes that the last Observe could not read, and why.
+	unread  map[scope]error
 	full    map[schema.Key]*unstructured.Unstructured
 	owners  map[string]ownerName
 	waiting map[schema.Key]bool

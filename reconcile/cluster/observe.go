@@ -45,6 +45,9 @@ func (s *Set) Observe(ctx context.Context, desired []schema.Object) (plan.Observ
 	if err != nil {
 		return plan.Observation{}, err
 	}
+	s.mu.Lock()
+	s.unread = unread
+	s.mu.Unlock()
 	s.refuseUnread(unread, desired, &o)
 	if err := s.readMissing(ctx, desired, unread, fresh, &o); err != nil {
 		return plan.Observation{}, err

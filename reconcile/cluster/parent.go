@@ -289,7 +289,8 @@ func (s *Set) widen(ctx context.Context, p plan.Plan) error {
 }
 
 // narrow takes the scopes out of the inventory that hold no member any more;
-// only after everything of p was carried out.
+// only after everything of p was carried out. What could not be read may hold
+// some, which nobody would ever find again.
 func (s *Set) narrow(ctx context.Context, p plan.Plan) error {
 	used := map[scope]bool{}
 	for _, c := range p.Changes {
@@ -300,6 +301,9 @@ func (s *Set) narrow(ctx context.Context, p plan.Plan) error {
 	s.mu.Lock()
 	for at, m := range s.members {
 		m.each(func(schema.Key, *unstructured.Unstructured) { used[at] = true })
+	}
+	for at := range s.unread {
+		used[at] = true
 	}
 	s.mu.Unlock()
 	return s.updateParent(ctx, func(now *parent) bool {
