@@ -107,7 +107,38 @@ var mutants = []mutant{
 	{"the wall clock does not end a lease", "cluster/lease.go",
 		"		if silent > t.options.RenewDeadline {", "		if silent > 1000*t.options.RenewDeadline {",
 		[]kill{{"./cluster", "TestTheWallClockEndsALease"}}},
+
+	{"a Job that ran is created again", "plan/job.go",
+		"	case ran.Digest == in.RunDigest:\n", "	case ran.Digest == in.RunDigest && false:\n", honest},
+	{"a Job that runs once runs again when it changes", "plan/job.go",
+		"	if rerunOf(in) == RerunNever && started {", "	if rerunOf(in) == RerunNever && started && false {", honest},
+	{"any active run may be ended", "plan/job.go",
+		"	switch annotation(owner.Unstructured, schema.AnnotationWhileActive) {\n", "	switch WhileActiveReplace {\n", honest},
+	{"a suspended Job is said to run", "plan/suspended.go",
+		"		return !held(c.Object.Unstructured)\n", "		return true\n", honest},
+	{"drift is not seen", "plan/compute.go",
+		"	case len(c.Lost) == 0:\n", "	case true:\n", honest},
+	{"what a controller made is pruned", "plan/prune.go",
+		" != input.Options.SetID || owned(live) {", " != input.Options.SetID {", honest},
+	{"prune is on though it is off", "plan/prune.go",
+		"	case !o.Prune:\n		return \"prune is off\"\n", "", honest},
+	{"a CronJob is not suspended as the repository has it", "plan/intend.go",
+		"= strconv.FormatBool(suspended)", "= strconv.FormatBool(suspended && false)", honest},
+	{"every update takes what others own", "cluster/update.go",
+		"		applied, err := a.apply(ctx, object, c.Force)\n", "		applied, err := a.apply(ctx, object, true)\n", honest},
+	{"a deletion does not ask whether it is the very object", "cluster/delete.go",
+		"Preconditions: &metav1.Preconditions{UID: &uid}}", "Preconditions: &metav1.Preconditions{}}", honest},
+	{"a Job that can vanish is not prepared", "cluster/create.go",
+		"	if c.Prepare {\n", "	if c.Prepare && false {\n", honest},
+	{"a run is not recorded", "cluster/apply.go",
+		"			runs[c.Key] = newRun(c, object)\n", "			_ = newRun(c, object)\n", honest},
+	{"what is kept is applied", "cluster/apply.go",
+		"		case c.Op == plan.Keep, c.Op == plan.Wait:\n			a.settle",
+		"		case c.Op == plan.Keep, c.Op == plan.Wait:\n			if c.Before != nil && c.Object != nil {\n				_, _ = a.apply(a.work, c.Object.Unstructured, true)\n			}\n			a.settle", honest},
 }
+
+// honest is a property on random stories, which has to see each of these.
+var honest = []kill{{".", "TestAPlanIsHonest"}}
 
 // TestMutants proves the proof: without any one of its protections, the program
 // fails the tests named for it. Run it with
@@ -180,7 +211,10 @@ func (k kill) build(t *testing.T, overlay string) string {
 func (k kill) try(t *testing.T, binary string) {
 	t.Helper()
 	args := []string{"-test.run=^(" + k.tests + ")$", "-test.timeout=5m"}
-	if k.pkg != "./cluster" {
+	switch {
+	case k == honest[0]:
+		args = append(args, "-honest.for=2m")
+	case k.pkg != "./cluster":
 		args = append(args, "-test.short") // the others need no cluster
 	}
 	cmd := exec.CommandContext(t.Context(), binary, args...)
