@@ -116,7 +116,10 @@ func Plan(ctx context.Context, c Cluster, objects []schema.Object, options plan.
 	if err != nil {
 		return plan.Plan{}, Books{}, err
 	}
-	now := time.Now()
+	now := options.AsOf
+	if now.IsZero() {
+		now = time.Now()
+	}
 	return plan.Compute(plan.Input{
 		Desired: intended, Live: seen.Live, Refused: refused, Applied: memory.Applied, Verified: memory.Verified, Corrected: memory.corrected(now),
 		Ledger: seen.Ledger, Options: options, Now: now,

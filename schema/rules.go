@@ -18,7 +18,7 @@ type Rule struct {
 // Rules are all rules in the order of their ids: R001-R099 reading and
 // checking documents (R090-R099 are lints), R100-R199 sources, R200-R299 plans and clusters,
 // R300-R399 schedules, R400-R499 hosts of pull requests.
-var Rules = slices.Concat(readingRules, commentRules, documentRules, ownKindRules, policyRules, templateRules, overlayRules, validationRules, lintRules, sourceRules, clusterRules, scheduleRules, byHandRules, forecastRules, notifyRules)
+var Rules = slices.Concat(readingRules, commentRules, documentRules, ownKindRules, policyRules, templateRules, overlayRules, validationRules, lintRules, sourceRules, clusterRules, savedRules, scheduleRules, byHandRules, forecastRules, notifyRules)
 
 // Explain returns the rule of an id.
 func Explain(id string) (Rule, bool) {

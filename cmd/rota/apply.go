@@ -17,9 +17,11 @@ import (
 // applyFlags are the choices of one apply.
 type applyFlags struct {
 	choices
-	wait    bool
-	dryRun  string
-	timeout time.Duration
+	wait      bool
+	dryRun    string
+	timeout   time.Duration
+	plan      string
+	announced plan.Saved
 }
 
 func newApply(k *kube) *cobra.Command {
@@ -33,6 +35,10 @@ func newApply(k *kube) *cobra.Command {
 commit. Jobs that ran already do not run again, whether they still exist or not.
 With --dry-run=server it prints what rota plan does, and writes nothing.
 
+With --plan it applies exactly what rota plan --out saved. The plan is made again
+first, with the choices that are in it; if the repository or the cluster moved in
+a way that changes an effect, nothing is written, and what moved is printed.
+
 Exit status: 0 if everything was applied, 1 if a part failed or was refused,
 above 1 if nothing could be done.`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -43,6 +49,15 @@ above 1 if nothing could be done.`,
 			if err := f.check(); err != nil {
 				return err
 			}
+			if f.plan != "" {
+				var err error
+				if f.announced, err = readPlan(f.plan, version()); err != nil {
+					return exit(2, err)
+				}
+				if err := f.adopt(c, f.announced, &repo, &to); err != nil {
+					return exit(2, err)
+				}
+			}
 			return apply(c, k, &repo, &to, f)
 		},
 	}
@@ -51,6 +66,7 @@ above 1 if nothing could be done.`,
 	f.choices.flags(c)
 	c.Flags().BoolVar(&f.wait, "wait", false, "wait until the Jobs ended and the rest is ready")
 	c.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long --wait waits")
+	c.Flags().StringVar(&f.plan, "plan", "", "apply the plan that rota plan --out saved in this file, or nothing")
 	c.Flags().StringVar(&f.dryRun, "dry-run", "none", "none, client (only plan) or server (ask the API server, write nothing)")
 	return c
 }
@@ -62,6 +78,11 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 		return err
 	}
 	defer s.close()
+	if f.plan != "" {
+		if err := s.holds(ctx, f.announced, to, c); err != nil {
+			return exit(2, err)
+		}
+	}
 	if f.dryRun == "server" {
 		if _, err := s.ask(ctx); err != nil {
 			return err

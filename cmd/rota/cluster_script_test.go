@@ -44,7 +44,7 @@ func TestClusterScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"hand":       func(ts *testscript.TestScript, neg bool, args []string) { hand(ts, kube, client, args) },
-			"documented": documented,
+			"documented": shownInErrors,
 		},
 	})
 }

@@ -27,9 +27,9 @@ var (
 	firstOfRule = regexp.MustCompile(`\[R\d{3}\]`)
 )
 
-// documented is a command of the scripts: what the last command printed of
+// shownInErrors is a command of the scripts: what the last command printed of
 // problems is what the page shows under the name. -update writes it anew.
-func documented(ts *testscript.TestScript, neg bool, args []string) {
+func shownInErrors(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: documented NAME")
 	}

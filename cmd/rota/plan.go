@@ -18,8 +18,8 @@ import (
 // planFlags are the choices of one plan.
 type planFlags struct {
 	choices
-	against, dryRun, output string
-	detailed                bool
+	against, dryRun, output, out string
+	detailed                     bool
 }
 
 func newPlan(k *kube) *cobra.Command {
@@ -42,9 +42,10 @@ Changes of schedules are shown as times: the next runs before and after, runs
 per day, the first run after the change, slots that the change loses or gains,
 and the busiest minutes of the coming week.
 
-rota apply with the same flags does what the plan says. -o markdown is ready to
-be posted as one comment of a pull request, -o github are workflow commands, and
--o json is what rota schema Plan says.
+rota apply with the same flags does what the plan says. With --out the plan is
+saved, and rota apply --plan applies exactly that, or nothing if what it was made
+on has moved. -o markdown is ready to be posted as one comment of a pull request,
+-o github are workflow commands, and -o json is what rota schema Plan says.
 
 With --against another revision of the repository takes the cluster's place, and
 no cluster is needed: it is taken as applied, and its Jobs as ended. What left
@@ -56,7 +57,8 @@ is refused or there is no plan.`,
 		Example: `  rota plan                                      what applying this folder would do
   rota plan --against origin/main                what merging this checkout would do
   rota plan --against origin/main -o markdown    the same as a comment of a pull request
-  rota plan --overlay overlays/prod --prune -n batch`,
+  rota plan --overlay overlays/prod --prune -n batch
+  rota plan --out /tmp/review.plan               for rota apply --plan /tmp/review.plan`,
 		RunE: func(c *cobra.Command, args []string) error {
 			repo.args(args)
 			changes, err := f.run(c, k, &repo, &to)
@@ -73,6 +75,7 @@ is refused or there is no plan.`,
 	to.flags(c)
 	f.choices.flags(c)
 	c.Flags().StringVar(&f.against, "against", "", "compare with this revision of the repository instead of the cluster")
+	c.Flags().StringVar(&f.out, "out", "", "save the plan in this file, outside of the repository, for rota apply --plan")
 	c.Flags().StringVar(&f.dryRun, "dry-run", "server", "server (ask the API server about every write) or client (only read it)")
 	c.Flags().StringVarP(&f.output, "output", "o", "text", "text, json, markdown or github")
 	c.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit status 2 if there is something to do")
@@ -137,11 +140,11 @@ func problemsIn(err error) []*schema.Problem {
 	}
 }
 
-// commandLine is how the plan was asked for, without the output.
+// commandLine is how the plan was asked for, without what is made of it.
 func commandLine(c *cobra.Command) string {
 	words := []string{c.CommandPath()}
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if f.Name != "output" {
+		if f.Name != "output" && f.Name != "out" {
 			words = append(words, "--"+f.Name+"="+f.Value.String())
 		}
 	})
@@ -149,6 +152,12 @@ func commandLine(c *cobra.Command) string {
 }
 
 func (f *planFlags) onCluster(c *cobra.Command, k *kube, repo *repository, to *target) (review.Input, error) {
+	if f.out != "" {
+		if err := repo.outside(f.out); err != nil {
+			return review.Input{}, exit(2, err)
+		}
+		f.asOf = time.Now().UTC()
+	}
 	s, err := f.open(c, k, repo, to, true)
 	if err != nil {
 		return review.Input{}, err
@@ -167,12 +176,18 @@ func (f *planFlags) onCluster(c *cobra.Command, k *kube, repo *repository, to *t
 		}
 	}
 	in.Plan = s.plan
+	if f.out != "" {
+		return in, f.save(c.Context(), s, repo, to)
+	}
 	return in, nil
 }
 
 func (f *planFlags) betweenRevisions(c *cobra.Command, _ *kube, repo *repository, to *target) (review.Input, error) {
 	if c.Flags().Changed("dry-run") {
 		return review.Input{}, exit(2, errors.New("--dry-run asks a cluster, and --against needs none: leave one of them out"))
+	}
+	if f.out != "" {
+		return review.Input{}, exit(2, errors.New("--out saves a plan for a cluster, and --against needs none: leave one of them out"))
 	}
 	s, err := repo.against(c, f.against)
 	if err != nil {

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 			_, err := os.Stat(name)
 			return err == nil, nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"documented": documented},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"documented": shownInErrors},
 		Setup: func(env *testscript.Env) error {
 			// No script may find the cluster of whoever runs the tests.
 			env.Setenv("KUBECONFIG", env.Getenv("WORK")+"/none")

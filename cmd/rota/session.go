@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 
 	"rota.dev/rota/reconcile"
 	"rota.dev/rota/reconcile/cluster"
@@ -19,6 +22,8 @@ type choices struct {
 	prune, force bool
 	maxPrune     int
 	scheduler    string
+	// asOf is set where a saved plan is made again.
+	asOf time.Time
 }
 
 func (f *choices) flags(c *cobra.Command) {
@@ -39,7 +44,7 @@ func (f *choices) check() error {
 func (f *choices) options(sync, setID, revision string) plan.Options {
 	return plan.Options{
 		Sync: sync, SetID: setID, Revision: revision, EmbeddedScheduler: f.scheduler == schema.SchedulerEmbedded,
-		ForceConflicts: f.force, Prune: f.prune, MaxPrunePercent: f.maxPrune,
+		ForceConflicts: f.force, Prune: f.prune, MaxPrunePercent: f.maxPrune, AsOf: f.asOf,
 	}
 }
 
@@ -49,9 +54,12 @@ type session struct {
 	objects  []schema.Object
 	warnings []*schema.Problem
 	set      *cluster.Set
-	options  plan.Options
-	plan     plan.Plan
-	books    reconcile.Books
+	// config and namespace are of the connection.
+	config    *rest.Config
+	namespace string
+	options   plan.Options
+	plan      plan.Plan
+	books     reconcile.Books
 }
 
 // open renders the repository, reads the cluster and plans. Warnings are
@@ -78,7 +86,7 @@ func (f *choices) open(c *cobra.Command, k *kube, repo *repository, to *target, 
 	if err != nil {
 		return nil, exit(2, err)
 	}
-	s := &session{tree: tree, objects: objects, warnings: warnings, set: set, options: f.options(to.sync, set.ID(), tree.Revision)}
+	s := &session{tree: tree, objects: objects, warnings: warnings, set: set, config: cfg, namespace: cmp.Or(to.namespace, namespace), options: f.options(to.sync, set.ID(), tree.Revision)}
 	if s.plan, s.books, err = reconcile.Plan(ctx, set, objects, s.options, reconcile.Memory{}); err != nil {
 		set.Close()
 		return nil, exit(2, err)

@@ -87,6 +87,10 @@ type Options struct {
 	// MaxPrunePercent refuses to prune more than this share of an inventory of
 	// ten objects or more.
 	MaxPrunePercent int
+	// AsOf is the time that effects speak of times after; the present if zero. A
+	// saved plan is made again as of its first making, so that time alone does
+	// not change what it says.
+	AsOf time.Time
 	// Incomplete says that Desired is not all that the repository asks for, so
 	// that nothing may be pruned; its text is the reason.
 	Incomplete string
