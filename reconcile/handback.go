@@ -168,12 +168,13 @@ func (s *Scheduler) sweepLeft(ctx context.Context, v schedule.View) error {
 // than the distance that is kept from a slot.
 const handBackTime = 2 * time.Minute
 
-// handBack hands back what p would take from rota's scheduler, and returns the
-// plan for what is there then. What cannot be handed back waits; it is not
-// applied, for that would let the cluster's own controller start what rota has
-// begun.
-func (l *Loop) handBack(ctx context.Context, p plan.Plan) (plan.Plan, error) {
-	if l.options.HandBack == nil || !slices.ContainsFunc(p.Changes, plan.HandsBack) {
+// HandBackFirst hands back, by back, what p would take from rota's scheduler, and
+// returns the plan for what is there then, which again makes. What cannot be
+// handed back waits; it is not applied, for that would let the cluster's own
+// controller start what rota has begun. The error is again's.
+func HandBackFirst(ctx context.Context, p plan.Plan, back func(context.Context, types.NamespacedName) error,
+	again func(context.Context) (plan.Plan, error)) (plan.Plan, error) {
+	if back == nil || !slices.ContainsFunc(p.Changes, plan.HandsBack) {
 		return p, nil
 	}
 	within, cancel := context.WithTimeout(ctx, handBackTime)
@@ -187,7 +188,7 @@ func (l *Loop) handBack(ctx context.Context, p plan.Plan) (plan.Plan, error) {
 			continue
 		}
 		group.Go(func() error {
-			err := l.options.HandBack(within, types.NamespacedName{Namespace: c.Key.Namespace, Name: c.Key.Name})
+			err := back(within, types.NamespacedName{Namespace: c.Key.Namespace, Name: c.Key.Name})
 			mu.Lock()
 			defer mu.Unlock()
 			failed[c.Key] = err
@@ -195,7 +196,7 @@ func (l *Loop) handBack(ctx context.Context, p plan.Plan) (plan.Plan, error) {
 		})
 	}
 	_ = group.Wait() // each reports its own
-	p, err := l.plan(ctx)
+	p, err := again(ctx)
 	if err != nil {
 		return p, err
 	}

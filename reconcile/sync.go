@@ -24,7 +24,7 @@ func (l *Loop) sync(ctx context.Context) (again bool) {
 		l.publish(ctx)
 		return true
 	}
-	if p, err = l.handBack(ctx, p); err != nil {
+	if p, err = HandBackFirst(ctx, p, l.options.HandBack, l.plan); err != nil {
 		l.report.Cluster = schema.Problems(err)
 		l.publish(ctx)
 		return true

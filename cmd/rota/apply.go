@@ -33,6 +33,8 @@ func newApply(k *kube) *cobra.Command {
 		Short: "Make the cluster what a repository says, once",
 		Long: `Make the cluster what a repository says, once: what rota run does at every
 commit. Jobs that ran already do not run again, whether they still exist or not.
+CronJobs that rota schedules and that are to be left to the cluster's own
+controller are handed back as by rota release, which waits until no slot is near.
 With --dry-run=server it prints what rota plan does, and writes nothing.
 
 With --plan it applies exactly what rota plan --out saved. The plan is made again
@@ -95,6 +97,10 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 		_, err := verdict(s.plan)
 		return err
 	}
+	left, err := s.handBack(c, k, to)
+	if err != nil {
+		return err
+	}
 	outcomes, err := s.apply(ctx)
 	if err != nil {
 		return err
@@ -105,6 +111,9 @@ func apply(c *cobra.Command, k *kube, repo *repository, to *target, f applyFlags
 	}
 	if failed := reportOutcomes(c.ErrOrStderr(), repo.excerpts(c, c.ErrOrStderr()), outcomes); failed > 0 {
 		return exit(1, fmt.Errorf("%d of %d objects failed or were refused; the rest is applied", failed, len(s.plan.Changes)))
+	}
+	if left > 0 {
+		return exit(1, fmt.Errorf("left with rota for now, since it could not be handed back: %d of %d objects; the rest is applied", left, len(s.plan.Changes)))
 	}
 	if f.wait {
 		return waitReady(ctx, c, s.set, s.objects, f.timeout)

@@ -50,7 +50,8 @@ func by(f LostField) string {
 func changeEffect(in Intended, live *unstructured.Unstructured, input *Input, waiting []string) string {
 	changes := differences(in.Object.Object, live.Object)
 	if in.Key().IsCronJob() {
-		if moved := scheduleEffect(in, live, input); moved != "" {
+		moved := []string{schedulerEffect(in, live), scheduleEffect(in, live, input)}
+		if moved := strings.Join(slices.DeleteFunc(moved, func(s string) bool { return s == "" }), "; "); moved != "" {
 			changes = slices.DeleteFunc(changes, func(d difference) bool { return timingPath(d.path) })
 			if rest := fieldList(changes, false, nil); rest != "" {
 				moved += "; also changes " + rest

@@ -70,6 +70,19 @@ func firstFire(in Intended, input *Input) string {
 	return "; first fires " + t.show(t.next)
 }
 
+// schedulerEffect says that an update gives a CronJob to the other scheduler; it
+// is empty if it does not.
+func schedulerEffect(in Intended, live *unstructured.Unstructured) string {
+	before, after := annotation(live, schema.AnnotationScheduler), annotation(in.Object.Unstructured, schema.AnnotationScheduler)
+	switch {
+	case before == schedule.ByRota && after != schedule.ByRota:
+		return "will be handed back to the cluster's own controller"
+	case before != schedule.ByRota && after == schedule.ByRota:
+		return "will be run by rota's scheduler"
+	}
+	return ""
+}
+
 // scheduleEffect says what an update does to the times that a CronJob fires
 // at; it is empty if it does nothing to them.
 func scheduleEffect(in Intended, live *unstructured.Unstructured, input *Input) string {
