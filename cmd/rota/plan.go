@@ -140,11 +140,16 @@ func problemsIn(err error) []*schema.Problem {
 	}
 }
 
+// showsDiffs reports whether the output has diffs: those of ten thousand
+// objects take longer than the plan.
+func (f *planFlags) showsDiffs() bool { return f.output == "json" || f.output == "markdown" }
+
 // commandLine is how the plan was asked for, without what is made of it.
 func commandLine(c *cobra.Command) string {
 	words := []string{c.CommandPath()}
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if f.Name != "output" && f.Name != "out" {
+		// Of --limit nobody knows any more how it was written.
+		if f.Name != "output" && f.Name != "out" && f.Value.String() != "" {
 			words = append(words, "--"+f.Name+"="+f.Value.String())
 		}
 	})
@@ -170,7 +175,7 @@ func (f *planFlags) onCluster(c *cobra.Command, k *kube, repo *repository, to *t
 			return in, err
 		}
 		for _, o := range outcomes {
-			if o.Problem == nil && o.Done {
+			if o.Problem == nil && o.Done && f.showsDiffs() {
 				in.Diffs[o.Change.Key] = diffOf(o.Change, o.Object)
 			}
 		}
@@ -198,7 +203,9 @@ func (f *planFlags) betweenRevisions(c *cobra.Command, _ *kube, repo *repository
 	if in.Plan, err = plan.Between(s.Sides, f.between(c, to, s), in.Now); err != nil {
 		return in, exit(2, err)
 	}
-	in.Diffs = s.diffs()
+	if f.showsDiffs() {
+		in.Diffs = s.diffs()
+	}
 	return in, nil
 }
 
