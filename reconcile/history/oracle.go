@@ -154,11 +154,35 @@ func newWalls(zone string, from, until time.Time) (walls, error) {
 		return walls{}, err
 	}
 	w := walls{first: from.Unix()/60 - margin}
-	for m := w.first; m <= until.Unix()/60+margin; m++ {
-		_, offset := time.Unix(m*60, 0).In(location).Zone()
-		w.list = append(w.list, wallOf(m+int64(offset/60)))
+	last := until.Unix()/60 + margin
+	w.list = make([]wall, 0, max(last-w.first+1, 0))
+	offset := func(m int64) int64 {
+		_, seconds := time.Unix(m*60, 0).In(location).Zone()
+		return int64(seconds / 60)
+	}
+	// No clocks change twice in an hour: one that begins and ends alike has no change.
+	for m, same, alike := w.first, int64(0), w.first; m <= last; m++ {
+		if m >= alike {
+			same, alike = offset(m), m+1
+			if same == offset(m+60) {
+				alike = m + 60
+			}
+		}
+		w.list = append(w.list, w.next(m+same))
 	}
 	return w, nil
+}
+
+// next returns what the wall shows after the last of the list. Only once an
+// hour it takes a calendar.
+func (w walls) next(civil int64) wall {
+	if n := len(w.list); n > 0 && w.list[n-1].civil+1 == civil && w.list[n-1].minute < 59 {
+		last := w.list[n-1]
+		last.civil++
+		last.minute++
+		return last
+	}
+	return wallOf(civil)
 }
 
 // slots walks over every minute after the first and not after the second time,
