@@ -85,7 +85,7 @@ func newRoot(executable string) *cobra.Command {
 	root.PersistentFlags().StringVar(&k.kubeconfig, "kubeconfig", "", "path of the kubeconfig (default $KUBECONFIG, ~/.kube/config, or the Pod's own account)")
 	root.PersistentFlags().StringVar(&k.context, "context", "", "context of the kubeconfig")
 	root.AddCommand(
-		newRender(), newValidate(k), newDiff(k), newPlan(k), newNext(), newApply(k), newRun(k), newStatus(k),
+		newRender(), newValidate(k), newDiff(k), newPlan(k), newNext(k), newApply(k), newRun(k), newStatus(k),
 		newHistory(k), newWhy(k), newPause(k), newResume(k), newTrigger(k), newRelease(k),
 		newLedger(k), newComment(), newDemo(), newInit(), newTrace(), newSchema(), newExplain(), newVersion(),
 		newMan(func() *cobra.Command { return newRoot(executable) }),

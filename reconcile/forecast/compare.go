@@ -220,10 +220,10 @@ func (s *Schedule) side(now time.Time) *Side {
 	if s.Deadline != nil {
 		side.Rules = append(side.Rules, fmt.Sprintf("starts at most %s late", *s.Deadline))
 	}
-	for _, f := range s.Coming(schedule.Coming{After: now, Anchor: s.Anchor, Ran: s.Ran, Most: nextOfSide}) {
-		side.Next = append(side.Next, Fire{f, s})
+	for _, f := range s.Coming(s.asked(schedule.Coming{After: now, Most: nextOfSide})) {
+		side.Next = append(side.Next, Fire{Fire: f, Schedule: s})
 	}
-	side.PerDay = float64(s.CountStarts(schedule.Coming{After: now, Until: now.AddDate(0, 0, daysAhead), Anchor: s.Anchor, Ran: s.Ran})) / daysAhead
+	side.PerDay = float64(s.CountStarts(s.asked(schedule.Coming{After: now, Until: now.AddDate(0, 0, daysAhead)}))) / daysAhead
 	return &side
 }
 
@@ -237,7 +237,7 @@ func (s *Schedule) slots(now, until time.Time) []time.Time {
 		end = s.Pause.Until // what is held back until then starts for a slot before
 	}
 	var slots []time.Time
-	for _, f := range s.Coming(schedule.Coming{After: now, Until: end, Anchor: s.Anchor, Ran: s.Ran, Most: Unbounded}) {
+	for _, f := range s.Coming(s.asked(schedule.Coming{After: now, Until: end, Most: Unbounded})) {
 		if !f.Slot.After(until) {
 			slots = append(slots, f.Slot)
 		}

@@ -31,6 +31,8 @@ type Schedule struct {
 	Anchor time.Time
 	// Ran is the slot of the last run; zero if there was none, or it is not known.
 	Ran time.Time
+	// Resolved is the last slot that is resolved; zero means that all are.
+	Resolved time.Time
 	// Origin is where it is written; zero for one of a cluster.
 	Origin schema.Origin
 }
@@ -60,10 +62,30 @@ func OfRepository(objects []schema.Object, namespace string) ([]Schedule, error)
 	return all, nil
 }
 
+// OfCluster returns the CronJobs of views, whoever schedules them, as they
+// stand now.
+func OfCluster(views []schedule.View, now time.Time) []Schedule {
+	var all []Schedule
+	for _, v := range views {
+		spec, c := schedule.ComingOf(v, now)
+		all = append(all, Schedule{Spec: spec, Anchor: c.Anchor, Ran: c.Ran, Resolved: c.Resolved})
+	}
+	return all
+}
+
+// asked returns c with what it says of no schedule but of s.
+func (s *Schedule) asked(c schedule.Coming) schedule.Coming {
+	c.Anchor, c.Ran, c.Resolved = s.Anchor, s.Ran, s.Resolved
+	return c
+}
+
 // Fire is a slot of one of the schedules.
 type Fire struct {
 	schedule.Fire
 	Schedule *Schedule
+	// Crowd is how many runs of its concurrency group start in its minute, if
+	// that was asked for ([Crowd]); zero for a schedule without a group.
+	Crowd int
 }
 
 // At is when the run starts, or, if none does, the slot.
@@ -80,11 +102,10 @@ func (f Fire) At() time.Time {
 func Coming(all []Schedule, c schedule.Coming) ([]Fire, error) {
 	var fires []Fire
 	for i := range all {
-		c := c
-		c.Anchor, c.Ran = all[i].Anchor, all[i].Ran
+		c := all[i].asked(c)
 		c.Most = min(c.Most, Unbounded)
 		for _, f := range all[i].Coming(c) {
-			fires = append(fires, Fire{f, &all[i]})
+			fires = append(fires, Fire{Fire: f, Schedule: &all[i]})
 		}
 		if len(fires) > 2*c.Most+1000 {
 			// What is beyond the most so far can only be pushed further back.
@@ -154,6 +175,21 @@ func Silent(all []Schedule, after time.Time) []string {
 	return lines
 }
 
+// Retried returns one line for each schedule of fires whose runs are tried
+// again when they fail, which starts more of them than are foreseen.
+func Retried(fires []Fire) []string {
+	var lines []string
+	seen := map[*Schedule]bool{}
+	for _, f := range fires {
+		if s := f.Schedule; s.Rules.Retries.Limit > 0 && !seen[s] {
+			seen[s] = true
+			lines = append(lines, fmt.Sprintf("%s/%s: a run that fails is %s", s.Namespace, s.Name, s.Rules.Retries))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
 // silent says why s fires no more after the given time; empty if it does.
 func (s *Schedule) silent(after time.Time) string {
 	switch {
@@ -166,7 +202,7 @@ func (s *Schedule) silent(after time.Time) string {
 		return "is suspended"
 	case s.Pause != nil && s.Pause.Until.IsZero():
 		return strings.TrimSpace("is paused, without an end: " + s.Pause.Reason)
-	case len(s.Coming(schedule.Coming{After: after, Anchor: s.Anchor, Ran: s.Ran, Most: 1})) == 0:
+	case len(s.Coming(s.asked(schedule.Coming{After: after, Most: 1}))) == 0:
 		return "fires no more: " + strings.Join(append([]string{s.Spec.Schedule}, s.Rules.Rules()...), ", ")
 	}
 	return ""

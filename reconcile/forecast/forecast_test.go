@@ -44,7 +44,7 @@ func TestTheFirstOfManySchedulesAreThoseOfAllTogether(t *testing.T) {
 		each.Most = Unbounded
 		for i := range all {
 			for _, f := range all[i].Coming(each) {
-				want = append(want, Fire{f, &all[i]})
+				want = append(want, Fire{Fire: f, Schedule: &all[i]})
 			}
 		}
 		slices.SortFunc(want, inTime)

@@ -46,7 +46,7 @@ func (w week) starts(s *Schedule) iter.Seq[int64] {
 	if s == nil {
 		return func(func(int64) bool) {}
 	}
-	return s.Starts(schedule.Coming{After: w.now, Until: w.until, Anchor: s.Anchor, Ran: s.Ran})
+	return s.Starts(s.asked(schedule.Coming{After: w.now, Until: w.until}))
 }
 
 // busiest returns the busiest minutes without the changes of pairs and with

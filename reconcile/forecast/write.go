@@ -63,10 +63,15 @@ func (f Fire) note(v View) string {
 		return fmt.Sprintf("does not run: %s (%s)", f.Reason, f.By)
 	case f.Reason != "":
 		return "does not run: " + string(f.Reason)
-	case !f.Due.Equal(f.Slot):
-		return "of the slot " + clock(v.in(f.Slot))
 	}
-	return ""
+	var notes []string
+	if !f.Due.Equal(f.Slot) {
+		notes = append(notes, "of the slot "+clock(v.in(f.Slot)))
+	}
+	if g := f.Schedule.Rules.ConcurrencyGroup; g != nil && f.Crowd > int(g.Limit) {
+		notes = append(notes, fmt.Sprintf("%d of the group %s are due, %d at a time", f.Crowd, g.Name, g.Limit))
+	}
+	return strings.Join(notes, "; ")
 }
 
 // clock shows seconds only where there are any. The offset is there since an
@@ -105,13 +110,7 @@ func WriteBusiest(w io.Writer, minutes []Minute, v View) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "MINUTE\tRUNS\tCRONJOBS")
 	for _, m := range minutes {
-		names := m.CronJobs
-		more := ""
-		if len(names) > mostNames {
-			more = fmt.Sprintf(" and %d more", len(names)-mostNames)
-			names = names[:mostNames]
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s%s\n", clock(v.in(m.At)), m.Runs, strings.Join(names, " "), more)
+		fmt.Fprintf(t, "%s\t%d\t%s\n", clock(v.in(m.At)), m.Runs, shortened(m.CronJobs))
 	}
 	return t.Flush()
 }
@@ -128,6 +127,14 @@ type item struct {
 	TimeZone  string `json:"timeZone"`
 	Words     string `json:"words"`
 	Origin    string `json:"origin,omitempty"`
+	Group     *crowd `json:"concurrencyGroup,omitempty"`
+}
+
+// crowd is the concurrency group of a run, and how many of it start then.
+type crowd struct {
+	Name  string `json:"name"`
+	Limit int64  `json:"limit"`
+	Runs  int    `json:"runs"`
 }
 
 // WriteJSON writes fires as a FireList. Times are RFC 3339 with the offset of
@@ -141,6 +148,9 @@ func WriteJSON(w io.Writer, fires []Fire, v View) error {
 		}
 		if f.Reason == "" {
 			i.Starts = v.in(f.Due).Format(time.RFC3339)
+			if g := f.Schedule.Rules.ConcurrencyGroup; g != nil {
+				i.Group = &crowd{g.Name, g.Limit, f.Crowd}
+			}
 		}
 		items = append(items, i)
 	}

@@ -51,9 +51,9 @@ func OutlookOf(v View, h History, now time.Time) Outlook {
 		return o
 	}
 	o.Location, o.Words = spec.Cron.Location(), spec.Cron.Words()
-	resolved := latest(state.Created, state.Cursor.Since, state.Cursor.Slot, state.LastSchedule)
-	coming := spec.Coming(Coming{After: now, Resolved: resolved, Anchor: anchor(state.Cursor, latest(state.Cursor.Slot, state.LastSchedule)), Ran: state.LastSchedule, Most: 1})
-	if len(coming) > 0 {
+	ask := comingOf(state, now)
+	ask.Most = 1
+	if coming := spec.Coming(ask); len(coming) > 0 {
 		o.Next = coming[0].Due
 	}
 	if !o.Ours {
@@ -77,6 +77,25 @@ func OutlookOf(v View, h History, now time.Time) Outlook {
 		o.Hold = &hold
 	}
 	return o
+}
+
+// ComingOf returns what the CronJob of v asks for, whoever schedules it, and
+// what of its record its coming fires depend on.
+func ComingOf(v View, after time.Time) (Spec, Coming) {
+	spec := specOf(v.CronJob)
+	if !Scheduled(v.CronJob) {
+		spec.Suspended = spec.Borrowed
+	}
+	return spec, comingOf(StateOf(v), after)
+}
+
+func comingOf(state State, after time.Time) Coming {
+	return Coming{
+		After:    after,
+		Resolved: latest(state.Created, state.Cursor.Since, state.Cursor.Slot, state.LastSchedule),
+		Anchor:   anchor(state.Cursor, latest(state.Cursor.Slot, state.LastSchedule)),
+		Ran:      state.LastSchedule,
+	}
 }
 
 // Describe says in a few words what holds a schedule back.
