@@ -43,13 +43,17 @@ hand, counted from their last runs, and of whatever origin.
 and --conflicts which CronJobs start in the same minutes: first those that are
 more than their concurrency group lets run, so that some have to wait.
 
+-o heatmap draws how many runs start in each minute of a day or, with --until,
+in each hour of up to 31 days, in the zone --tz or UTC.
+
 Exit status: 0, or 3 if the repository is broken.`,
 		Example: `  rota next                             the next 20 fires
   rota next --live -A                   those of the cluster
   rota next --until 168h -o ics         a week, for a calendar program
   rota next --name report --skipped     with the slots that a calendar leaves out
   rota next --until 168h --busiest 5    where a week's runs pile up
-  rota next --until 168h --conflicts    and which of them are in each other's way`,
+  rota next --until 168h --conflicts    and which of them are in each other's way
+  rota next --until 168h -o heatmap     the same week, to look at`,
 		RunE: func(c *cobra.Command, args []string) error {
 			n.repo.args(args)
 			if n.cluster && len(args) > 0 {
@@ -80,14 +84,14 @@ func (n *next) flags(c *cobra.Command) {
 	f.BoolVar(&n.skipped, "skipped", false, "show the slots that have no run as well, and why")
 	f.IntVar(&n.busiest, "busiest", 0, "print as many of the minutes in which most runs start (with --until, or of the next day)")
 	f.BoolVar(&n.conflicts, "conflicts", false, "print which CronJobs start in the same minutes (with --until, or of the next day)")
-	f.StringVarP(&n.output, "output", "o", "table", "table, json or ics")
+	f.StringVarP(&n.output, "output", "o", "table", "table, json, ics or heatmap")
 	c.MarkFlagsMutuallyExclusive("busiest", "conflicts")
 }
 
 func (n *next) run(c *cobra.Command) error {
 	write, ok := forecastWriters[n.output]
-	if !ok {
-		return exit(2, fmt.Errorf("unknown output %q: use table, json or ics", n.output))
+	if !ok && n.output != "heatmap" {
+		return exit(2, fmt.Errorf("unknown output %q: use table, json, ics or heatmap", n.output))
 	}
 	now := time.Now()
 	coming, view, err := n.times(now)
@@ -101,6 +105,9 @@ func (n *next) run(c *cobra.Command) error {
 	all, err := n.named(every)
 	if err != nil {
 		return exit(2, err)
+	}
+	if n.output == "heatmap" {
+		return n.heat(c, all, coming, view)
 	}
 	most := coming.Most
 	if n.conflicts {
@@ -125,6 +132,22 @@ func (n *next) run(c *cobra.Command) error {
 	}
 	forecast.Crowd(fires, every, coming.After)
 	return write(c.OutOrStdout(), fires, view)
+}
+
+// heat writes a heat map, of a day if it is not said.
+func (n *next) heat(c *cobra.Command, all []forecast.Schedule, coming schedule.Coming, view forecast.View) error {
+	if n.busiest > 0 || n.conflicts || n.skipped || n.count > 0 {
+		return exit(2, errors.New("a heat map has all runs: leave --busiest, --conflicts, --skipped and --count out"))
+	}
+	zone := view.Zone
+	if zone == nil {
+		zone = time.UTC // each schedule may have its own
+	}
+	heat, err := forecast.HeatOf(all, coming.After, coming.Until, zone)
+	if err != nil {
+		return exit(2, err)
+	}
+	return forecast.WriteHeat(c.OutOrStdout(), heat)
 }
 
 // schedules returns all of the repository, or of the cluster.
@@ -186,7 +209,7 @@ func (n *next) times(now time.Time) (schedule.Coming, forecast.View, error) {
 		// A slot at --from itself is meant too.
 		c.After, view.Now = from.Add(-time.Nanosecond), from
 	}
-	if n.until == "" && (n.busiest > 0 || n.conflicts) {
+	if n.until == "" && (n.busiest > 0 || n.conflicts || n.output == "heatmap") {
 		c.Until = c.After.Add(busiestSpan)
 	}
 	if n.until != "" {

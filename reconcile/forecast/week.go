@@ -14,8 +14,9 @@ import (
 // busiestOfWeek is how many minutes a Comparison has of each revision.
 const busiestOfWeek = 5
 
-// week counts the runs of seven days, a number for each minute: of very many
-// schedules there may be very many runs, and none of them is kept.
+// week counts the runs of seven days, or of another span, a number for each
+// minute: of very many schedules there may be very many runs, and none of them
+// is kept.
 type week struct {
 	now, until time.Time
 	// first is the minute of now, since the epoch.
