@@ -139,6 +139,10 @@ func TestAChangeIsToldByWhatItDoesToTheRuns(t *testing.T) {
 			[]Schedule{one(t, "a", "0 */2 * * *", "")}, []Schedule{one(t, "a", "0 */2 * * *", "", paused)},
 			[]string{"n/a before: 12 a day, next 26T04:00 26T06:00", "n/a after: 12 a day, next 26T08:00 26T10:00", "n/a: lost 26T04:00 26T06:00 gained"},
 		},
+		"a pause beyond the week, and no minute that is busy": {
+			[]Schedule{one(t, "a", "0 3 * * *", "")}, []Schedule{one(t, "a", "0 3 * * *", "", func(s *Schedule) { s.Pause = &schedule.Pause{Until: now.AddDate(0, 0, 8)} })},
+			[]string{"n/a before: 1 a day, next 26T03:00 27T03:00", "n/a after: 0.981 a day, next 04T02:00 04T03:00", "n/a: lost 26T03:00 gained"},
+		},
 		"a concurrencyPolicy and a deadline": {
 			[]Schedule{one(t, "a", "0 3 * * *", "")},
 			[]Schedule{one(t, "a", "0 3 * * *", "", func(s *Schedule) { d := time.Minute; s.Policy, s.Deadline = batchv1.ForbidConcurrent, &d })},

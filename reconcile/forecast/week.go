@@ -100,8 +100,32 @@ func (w week) peaks(t tally) *peaks {
 // minute returns when the i-th minute begins.
 func (w week) minute(i int) time.Time { return time.Unix((w.first+int64(i))*60, 0).UTC() }
 
-// name adds s to the CronJobs of the peaks in which it starts a run.
+// last returns when the last of the peaks is over.
+func (p *peaks) last() time.Time {
+	var last time.Time
+	for _, m := range p.minutes {
+		if end := m.At.Add(time.Minute - time.Nanosecond); end.After(last) {
+			last = end
+		}
+	}
+	return last
+}
+
+// name adds s to the CronJobs of the peaks in which it starts a run. It looks
+// no further than they are: of equal minutes the first ones are the busiest.
 func (w week) name(s *Schedule, all ...*peaks) {
+	last := time.Time{}
+	for _, p := range all {
+		if end := p.last(); end.After(last) {
+			last = end
+		}
+	}
+	if last.IsZero() {
+		return
+	}
+	if last.Before(w.until) {
+		w.until = last
+	}
 	for at := range w.starts(s) {
 		for _, p := range all {
 			n := p.of[at/60-w.first]
