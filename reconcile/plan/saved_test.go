@@ -131,14 +131,14 @@ func TestASavedPlanSaysWhatMoved(t *testing.T) {
 			}},
 		{name: "the run ended by itself", desired: newJob, applied: oldJob, status: active,
 			move: func(_ *Input, u *unstructured.Unstructured) { u.Object["status"] = complete; touched(u, "status") },
-			want: `the plan says that it will run again (containers[name=c].image: a:1 → a:2), ending the active run (3 pods), and now it will run again (containers[name=c].image: a:1 → a:2): ` +
+			want: `the plan says that it will run again (containers[name=c].image at batch.yaml:1: a:1 → a:2), ending the active run (3 pods), and now it will run again (containers[name=c].image at batch.yaml:1: a:1 → a:2): ` +
 				`it was changed since (its status)` + byKubectl},
 		{name: "the Job ended and was deleted by its TTL", desired: newJob, applied: oldJob, status: complete,
 			move: func(in *Input, _ *unstructured.Unstructured) {
 				key := in.Desired[0].Key()
 				delete(in.Live, key)
 				in.Ledger.Jobs[key] = Run{Digest: "d1:old", UID: "uid-of-new", Outcome: RunComplete, Revision: "main@sha1:1111111111"}
-			}, want: `the plan says that it will run again (containers[name=c].image: a:1 → a:2), and now it will run again (its template changed; the last run completed at 1111111): ` +
+			}, want: `the plan says that it will run again (containers[name=c].image at batch.yaml:1: a:1 → a:2), and now it will run again (its template changed; the last run completed at 1111111): ` +
 				`it was deleted since, by somebody or, if it had ended, by its ttlSecondsAfterFinished`},
 		{name: "the Job ran meanwhile", desired: newJob,
 			move: func(in *Input, _ *unstructured.Unstructured) {
