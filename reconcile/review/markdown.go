@@ -326,7 +326,11 @@ func timesBlock(c forecast.Change) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n\n", code("CronJob "+c.Namespace+"/"+c.Name), heading(c, code))
 	for _, n := range notes(c) {
-		fmt.Fprintf(&b, "- %s: %s\n", n.label, code(strings.ReplaceAll(n.text, noBreak, " ")))
+		text := strings.ReplaceAll(n.text, noBreak, " ")
+		if n.quoted {
+			text = code(text)
+		}
+		fmt.Fprintf(&b, "- %s: %s\n", n.label, text)
 	}
 	before, after := next(c.Before), next(c.After)
 	if len(before)+len(after) > 0 {

@@ -104,14 +104,26 @@ func heading(c forecast.Change, quote func(string) string) string {
 }
 
 // note is one thing that is said of a changed schedule.
-type note struct{ label, text string }
+type note struct {
+	label, text string
+	// quoted is set where text has words of the repository: of calendars, of
+	// pauses, of errors. The rest is rota's own.
+	quoted bool
+}
+
+// The labels of notes that quote.
+const (
+	rulesLabel  = "rules"
+	silentLabel = "no run after the change"
+)
 
 // notes says what a table of times does not.
 func notes(c forecast.Change) []note {
 	var all []note
 	add := func(label, text string) {
 		if text != "" {
-			all = append(all, note{label, text})
+			quoted := label == rulesLabel || label == silentLabel
+			all = append(all, note{label, text, quoted})
 		}
 	}
 	b, a := c.Before, c.After
@@ -131,7 +143,7 @@ func notes(c forecast.Change) []note {
 	} else {
 		differ("that is", func(s *forecast.Side) string { return s.Words })
 	}
-	differ("rules", func(s *forecast.Side) string { return strings.Join(s.Rules, ", ") })
+	differ(rulesLabel, func(s *forecast.Side) string { return strings.Join(s.Rules, ", ") })
 	if b != nil && a != nil && perDay(b.PerDay) == perDay(a.PerDay) {
 		add("runs per day", perDay(a.PerDay)+", as before")
 	} else {
@@ -141,7 +153,7 @@ func notes(c forecast.Change) []note {
 		add("first run after the change", solid(c.First))
 	}
 	if a != nil {
-		add("no run after the change", a.Silent)
+		add(silentLabel, a.Silent)
 	}
 	if b != nil && a != nil {
 		add("lost at the change", slots(c.Lost))
