@@ -145,7 +145,7 @@ var honest = []kill{{".", "TestAPlanIsHonest"}}
 //
 //	go test ./reconcile -run TestMutants -mutants -timeout 0
 //
-// It takes half an hour, most of it to build. Without -mutants it only sees that
+// It takes an hour, most of it to build. Without -mutants it only sees that
 // each mutant still can be made.
 func TestMutants(t *testing.T) {
 	only := regexp.MustCompile(*onlyMutants)
