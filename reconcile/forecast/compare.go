@@ -22,7 +22,8 @@ type Comparison struct {
 	// without the change and with it, the busiest first.
 	Before, After []Minute
 	// Limits are those of concurrency groups that the runs of one minute exceed
-	// with the change and did not without it, or by fewer, in order of name.
+	// with the change and did not without it, or by fewer, in order of name;
+	// after them those of quotas of the repository.
 	Limits []Exceeded
 }
 
@@ -72,9 +73,11 @@ type Surprise struct {
 // Exceeded is a limit that too many runs want at once: more than before the
 // change, in the same minute.
 type Exceeded struct {
-	// Group names the concurrency group, Limit is how many of it run at once.
-	Group string
-	Limit int
+	// Group names the concurrency group, and Limit is how many of it run at
+	// once; or Quota names the ResourceQuota, as namespace/name, and Limit is how
+	// many Jobs there may be, of which some are those that ended before.
+	Group, Quota string
+	Limit        int
 	// At is the first minute in which more start, Runs how many do.
 	At   time.Time
 	Runs int

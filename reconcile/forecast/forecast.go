@@ -35,6 +35,8 @@ type Schedule struct {
 	Resolved time.Time
 	// Origin is where it is written; zero for one of a cluster.
 	Origin schema.Origin
+	// Quotas bound the Jobs of its namespace, as far as they are known.
+	Quotas []Quota
 }
 
 // OfRepository returns the CronJobs among objects as rota's own scheduler

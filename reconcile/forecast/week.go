@@ -147,58 +147,58 @@ func (p *peaks) list() []Minute {
 	return p.minutes
 }
 
-// group has the members of a concurrency group in both revisions.
-type group struct {
-	before, after []*Schedule
-	changed       bool
+// contention has the schedules that a bound limits in both revisions, and to how
+// many runs.
+type contention struct {
+	before, after         []*Schedule
+	mostBefore, mostAfter int32
+	changed               bool
 }
 
-// groupsOf returns the concurrency groups of pairs by name.
-func groupsOf(pairs []pair) map[string]*group {
-	groups := map[string]*group{}
-	of := func(s *Schedule) *group {
-		if s == nil || s.Rules.ConcurrencyGroup == nil {
-			return &group{} // of nobody
+// contentionsOf returns what limits the schedules of pairs.
+func contentionsOf(pairs []pair) map[bound]*contention {
+	all := map[bound]*contention{}
+	of := func(b bound) *contention {
+		if all[b] == nil {
+			all[b] = &contention{}
 		}
-		name := s.Rules.ConcurrencyGroup.Name
-		if groups[name] == nil {
-			groups[name] = &group{}
-		}
-		return groups[name]
+		return all[b]
 	}
 	for _, p := range pairs {
-		b, a := of(p.before), of(p.after)
-		b.before, a.after = append(b.before, p.before), append(a.after, p.after)
-		if p.changed() {
-			b.changed, a.changed = true, true
+		for b, most := range p.before.bounds() {
+			c := of(b)
+			c.before, c.mostBefore, c.changed = append(c.before, p.before), most, c.changed || p.changed()
+		}
+		for b, most := range p.after.bounds() {
+			c := of(b)
+			c.after, c.mostAfter, c.changed = append(c.after, p.after), most, c.changed || p.changed()
 		}
 	}
-	return groups
+	return all
 }
 
 // exceeded returns the limits that are exceeded by more with the changes of
 // pairs than without them, each with the first minute in which it is.
 func (w week) exceeded(pairs []pair) []Exceeded {
-	groups := groupsOf(pairs)
+	all := contentionsOf(pairs)
 	without, with := w.tally(), w.tally()
 	var out []Exceeded
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		g := groups[name]
-		if !g.changed || len(g.after) == 0 {
+	for _, b := range slices.SortedFunc(maps.Keys(all), inBounds) {
+		c := all[b]
+		if len(c.after) == 0 || !c.changed && c.mostBefore == c.mostAfter {
 			continue
 		}
 		clear(without)
 		clear(with)
-		for _, s := range g.before {
+		for _, s := range c.before {
 			w.add(s, without)
 		}
-		for _, s := range g.after {
+		for _, s := range c.after {
 			w.add(s, with)
 		}
-		before, after := limitOf(g.before), limitOf(g.after)
 		for i := range with {
-			if over := with[i] - after; over > 0 && over > without[i]-before {
-				out = append(out, Exceeded{Group: name, Limit: int(after), At: w.minute(i), Runs: int(with[i])})
+			if over := with[i] - c.mostAfter; over > 0 && over > without[i]-c.mostBefore {
+				out = append(out, Exceeded{Group: b.group, Quota: b.quota, Limit: int(c.mostAfter), At: w.minute(i), Runs: int(with[i])})
 				break
 			}
 		}

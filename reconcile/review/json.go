@@ -135,7 +135,8 @@ type minute struct {
 }
 
 type limit struct {
-	Group string `json:"group"`
+	Group string `json:"group,omitempty"`
+	Quota string `json:"quota,omitempty"`
 	Limit int    `json:"limit"`
 	At    string `json:"at"`
 	Runs  int    `json:"runs"`
@@ -189,7 +190,9 @@ func (r Review) changeOf(c plan.Change) change {
 		out.Lost = append(out.Lost, l)
 	}
 	if c.Problem != nil {
-		out.Problem = &schema.Findings([]*schema.Problem{c.Problem})[0]
+		for _, f := range schema.Findings([]*schema.Problem{c.Problem}) {
+			out.Problem = &f
+		}
 	}
 	return out
 }
@@ -197,7 +200,7 @@ func (r Review) changeOf(c plan.Change) change {
 func schedulesOf(c forecast.Comparison) schedulesDocument {
 	d := schedulesDocument{Changes: []scheduleChange{}, Busiest: busiest{minutesOf(c.Before), minutesOf(c.After)}, Limits: []limit{}}
 	for _, e := range c.Limits {
-		d.Limits = append(d.Limits, limit{Group: e.Group, Limit: e.Limit, At: stamp(e.At.UTC()), Runs: e.Runs})
+		d.Limits = append(d.Limits, limit{Group: e.Group, Quota: e.Quota, Limit: e.Limit, At: stamp(e.At.UTC()), Runs: e.Runs})
 	}
 	for _, one := range c.Changes {
 		s := scheduleChange{Namespace: one.Namespace, Name: one.Name, Before: sideOf(one.Before), After: sideOf(one.After),

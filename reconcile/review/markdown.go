@@ -302,7 +302,7 @@ func (r Review) warnings() []string {
 
 // timesBlocks shows each changed schedule, then what concerns all of them.
 func timesBlocks(c forecast.Comparison) []string {
-	if len(c.Changes) == 0 {
+	if len(c.Changes) == 0 && len(c.Limits) == 0 {
 		return nil
 	}
 	var blocks []string

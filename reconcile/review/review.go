@@ -113,19 +113,13 @@ func schedules(p plan.Plan, namespace string) (before, after []forecast.Schedule
 		if !c.Key.IsCronJob() {
 			continue
 		}
-		then := c.Before
+		then := result(c)
 		var was, is forecast.Schedule
 		if c.Before != nil {
 			if was, err = scheduleOf(c.Before, namespace, ""); err != nil {
 				return nil, nil, err
 			}
 			before = append(before, was)
-		}
-		switch c.Op {
-		case plan.Create, plan.Update, plan.Replace:
-			then = c.Object.Unstructured
-		case plan.Delete:
-			then = nil
 		}
 		if then == nil {
 			continue
@@ -144,7 +138,46 @@ func schedules(p plan.Plan, namespace string) (before, after []forecast.Schedule
 		}
 		after = append(after, is)
 	}
+	underQuotas(p, namespace, before, after)
 	return before, after, nil
+}
+
+// underQuotas gives the schedules the quotas of their namespaces, as the plan
+// has them before and after.
+func underQuotas(p plan.Plan, namespace string, before, after []forecast.Schedule) {
+	was, is := map[string][]forecast.Quota{}, map[string][]forecast.Quota{}
+	add := func(to map[string][]forecast.Quota, u *unstructured.Unstructured) {
+		if u == nil {
+			return
+		}
+		if q, ok := forecast.QuotaOf(u, namespace); ok {
+			to[q.Namespace] = append(to[q.Namespace], q)
+		}
+	}
+	for _, c := range p.Changes {
+		if c.Key.Kind != "ResourceQuota" {
+			continue
+		}
+		add(was, c.Before)
+		add(is, result(c))
+	}
+	for i, s := range before {
+		before[i].Quotas = was[s.Namespace]
+	}
+	for i, s := range after {
+		after[i].Quotas = is[s.Namespace]
+	}
+}
+
+// result is what c leaves; nil if nothing is there then.
+func result(c plan.Change) *unstructured.Unstructured {
+	switch c.Op {
+	case plan.Create, plan.Update, plan.Replace:
+		return c.Object.Unstructured
+	case plan.Delete:
+		return nil
+	}
+	return c.Before
 }
 
 // scheduleOf reads a CronJob as it is in a cluster, whoever fires it there.

@@ -32,7 +32,7 @@ func writeText(w io.Writer, r Review) error {
 // timesText is the part of the text that shows schedules as times; empty if
 // none changes.
 func timesText(c forecast.Comparison) string {
-	if len(c.Changes) == 0 {
+	if len(c.Changes) == 0 && len(c.Limits) == 0 {
 		return ""
 	}
 	var b strings.Builder

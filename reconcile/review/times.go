@@ -208,6 +208,9 @@ func minutes(all []forecast.Minute) []string {
 
 // exceeded says that a limit is exceeded; quote marks what is the repository's.
 func exceeded(e forecast.Exceeded, quote func(string) string) string {
+	if e.Quota != "" {
+		return fmt.Sprintf("ResourceQuota %s has room for %d Jobs, those that ended included: %d start at %s", quote(e.Quota), e.Limit, e.Runs, e.At.UTC().Format("Mon 2006-01-02 15:04Z"))
+	}
 	return fmt.Sprintf("concurrency group %s has %d at a time: %d start at %s", quote(e.Group), e.Limit, e.Runs, e.At.UTC().Format("Mon 2006-01-02 15:04Z"))
 }
 
