@@ -29,6 +29,11 @@ func TestClusterScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A script's folder is no checkout to build a local cluster from.
+	binary, err := local.Find(t.Context(), local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/cluster",
 		UpdateScripts: *update,
@@ -38,6 +43,7 @@ func TestClusterScripts(t *testing.T) {
 			namespace := strings.ReplaceAll(parts[len(parts)-1], "_", "-")
 			env.Setenv("NS", namespace)
 			env.Setenv("KUBECONFIG", kube.Kubeconfig)
+			env.Setenv(local.EnvBinary, binary)
 			_, err := client.CoreV1().Namespaces().Create(context.Background(),
 				&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 			return err

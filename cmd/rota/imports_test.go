@@ -38,7 +38,7 @@ var layers = map[string]struct {
 	"reconcile/source":                  {[]string{"schema", "render"}, "an edge: delivers the core's Tree, knows no other edge"},
 	"reconcile/cluster":                 {[]string{"schema", "reconcile/plan", "reconcile/schedule", "reconcile/status"}, "an edge and the only writer: knows no other edge"},
 	"reconcile/cluster/local/localtest": {[]string{"reconcile/cluster/local"}, "gives tests an API server"},
-	"reconcile/cluster/local":           {nil, "starts the local cluster for the demo and the tests; runs programs, so nothing else may import it"},
+	"reconcile/cluster/local":           {nil, "starts the local cluster for the demo, for plans and for the tests; runs programs, so nothing else may import it"},
 	"examples":                          {nil, "files, embedded for the demo"},
 	"cmd/rota":                          {[]string{"..."}, "wires everything"},
 }

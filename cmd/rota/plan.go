@@ -19,7 +19,7 @@ import (
 type planFlags struct {
 	choices
 	against, dryRun, output, out string
-	detailed                     bool
+	detailed, admit              bool
 }
 
 func newPlan(k *kube) *cobra.Command {
@@ -49,7 +49,8 @@ on has moved. -o markdown is ready to be posted as one comment of a pull request
 
 With --against another revision of the repository takes the cluster's place, and
 no cluster is needed: it is taken as applied, and its Jobs as ended. What left
-the repository is then pruned unless --prune=false.
+the repository is then pruned unless --prune=false. --admit starts a local cluster
+for it, applies the other revision there and asks its API server about this one.
 
 Exit status: 0, 1 if something is refused, above 1 if there is no plan. With
 --detailed-exitcode 0 if there is nothing to do, 2 if there is, 1 if something
@@ -75,6 +76,7 @@ is refused or there is no plan.`,
 	to.flags(c)
 	f.choices.flags(c)
 	c.Flags().StringVar(&f.against, "against", "", "compare with this revision of the repository instead of the cluster")
+	c.Flags().BoolVar(&f.admit, "admit", false, "with --against: let a real API server, a local cluster of this plan alone, default and admit both sides")
 	c.Flags().StringVar(&f.out, "out", "", "save the plan in this file, outside of the repository, for rota apply --plan")
 	c.Flags().StringVar(&f.dryRun, "dry-run", "server", "server (ask the API server about every write) or client (only read it)")
 	c.Flags().StringVarP(&f.output, "output", "o", "text", "text, json, markdown or github")
@@ -95,7 +97,12 @@ func (f *planFlags) run(c *cobra.Command, k *kube, repo *repository, to *target)
 		return false, err
 	}
 	made := f.onCluster
-	if f.against != "" {
+	switch {
+	case f.admit && f.against == "":
+		return false, exit(2, errors.New("--admit is for two revisions: add --against REV; without it the cluster itself is asked"))
+	case f.admit:
+		made = f.onLocalCluster
+	case f.against != "":
 		made = f.betweenRevisions
 	}
 	in, err := made(c, k, repo, to)
@@ -140,6 +147,17 @@ func problemsIn(err error) []*schema.Problem {
 	}
 }
 
+// diffs returns what the server's answers differ from what is there.
+func (f *planFlags) diffs(outcomes []plan.Outcome) map[schema.Key]string {
+	diffs := map[schema.Key]string{}
+	for _, o := range outcomes {
+		if o.Problem == nil && o.Done && f.showsDiffs() {
+			diffs[o.Change.Key] = diffOf(o.Change, o.Object)
+		}
+	}
+	return diffs
+}
+
 // showsDiffs reports whether the output has diffs: those of ten thousand
 // objects take longer than the plan.
 func (f *planFlags) showsDiffs() bool { return f.output == "json" || f.output == "markdown" }
@@ -168,17 +186,13 @@ func (f *planFlags) onCluster(c *cobra.Command, k *kube, repo *repository, to *t
 		return review.Input{}, err
 	}
 	defer s.close()
-	in := review.Input{Warnings: s.warnings, Diffs: map[schema.Key]string{}, Now: time.Now()}
+	in := review.Input{Warnings: s.warnings, Now: time.Now()}
 	if f.dryRun == "server" {
 		outcomes, err := s.ask(c.Context())
 		if err != nil {
 			return in, err
 		}
-		for _, o := range outcomes {
-			if o.Problem == nil && o.Done && f.showsDiffs() {
-				in.Diffs[o.Change.Key] = diffOf(o.Change, o.Object)
-			}
-		}
+		in.Diffs = f.diffs(outcomes)
 	}
 	in.Plan = s.plan
 	if f.out != "" {
@@ -187,18 +201,27 @@ func (f *planFlags) onCluster(c *cobra.Command, k *kube, repo *repository, to *t
 	return in, nil
 }
 
-func (f *planFlags) betweenRevisions(c *cobra.Command, _ *kube, repo *repository, to *target) (review.Input, error) {
+// sides renders both revisions.
+func (f *planFlags) sides(c *cobra.Command, repo *repository) (sides, error) {
 	if c.Flags().Changed("dry-run") {
-		return review.Input{}, exit(2, errors.New("--dry-run asks a cluster, and --against needs none: leave one of them out"))
+		return sides{}, exit(2, errors.New("--dry-run asks a cluster, and --against needs none: leave one of them out"))
 	}
 	if f.out != "" {
-		return review.Input{}, exit(2, errors.New("--out saves a plan for a cluster, and --against needs none: leave one of them out"))
+		return sides{}, exit(2, errors.New("--out saves a plan for a cluster, and --against needs none: leave one of them out"))
 	}
 	s, err := repo.against(c, f.against)
 	if err != nil {
-		return review.Input{}, err
+		return sides{}, err
 	}
 	repo.warn(c, s.warnings)
+	return s, nil
+}
+
+func (f *planFlags) betweenRevisions(c *cobra.Command, _ *kube, repo *repository, to *target) (review.Input, error) {
+	s, err := f.sides(c, repo)
+	if err != nil {
+		return review.Input{}, err
+	}
 	in := review.Input{Against: s.BeforeRevision, Warnings: s.warnings, Now: time.Now()}
 	if in.Plan, err = plan.Between(s.Sides, f.between(c, to, s), in.Now); err != nil {
 		return in, exit(2, err)

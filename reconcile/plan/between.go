@@ -66,14 +66,29 @@ func assumedLive(in Intended, now time.Time) *unstructured.Unstructured {
 		"manager": schema.FieldManager, "operation": "Apply", "apiVersion": in.GetAPIVersion(), "fieldsType": "FieldsV1", "fieldsV1": fields,
 	}}
 	object["metadata"] = metadata
-	spec, _ := object["spec"].(map[string]any)
-	if suspended, _ := spec["suspend"].(bool); in.Key().IsJob() && !suspended {
-		ended := now.UTC().Format(time.RFC3339)
-		object["status"] = map[string]any{"conditions": []any{
-			map[string]any{"type": string(batchv1.JobComplete), "status": "True", "lastTransitionTime": ended},
-		}}
+	return ended(&unstructured.Unstructured{Object: object}, now)
+}
+
+// Ended returns the objects of live with every Job complete that is not
+// suspended: what Between takes for granted, of a cluster that starts no Pods.
+func Ended(live map[schema.Key]*unstructured.Unstructured, now time.Time) map[schema.Key]*unstructured.Unstructured {
+	out := make(map[schema.Key]*unstructured.Unstructured, len(live))
+	for key, object := range live {
+		out[key] = ended(object, now)
 	}
-	return &unstructured.Unstructured{Object: object}
+	return out
+}
+
+// ended is a Job that ended now, and everything else as it is.
+func ended(object *unstructured.Unstructured, now time.Time) *unstructured.Unstructured {
+	if !schema.KeyOf(object).IsJob() || held(object) {
+		return object
+	}
+	out := maps.Clone(object.Object)
+	out["status"] = map[string]any{"conditions": []any{
+		map[string]any{"type": string(batchv1.JobComplete), "status": "True", "lastTransitionTime": now.UTC().Format(time.RFC3339)},
+	}}
+	return &unstructured.Unstructured{Object: out}
 }
 
 // ownedFields returns FieldsV1 of everything in fields; a list is owned as a

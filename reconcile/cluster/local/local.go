@@ -1,5 +1,5 @@
 // Package local runs cmd/localcluster, a real Kubernetes API on this machine,
-// for the demo and for tests. It finds the program or builds it from source.
+// for the demo, for rota plan --admit and for tests. It finds the program or builds it from source.
 // Nothing else of rota may import it: the controller starts no process.
 package local
 
