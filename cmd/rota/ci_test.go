@@ -307,7 +307,7 @@ func TestDocumentedCIForGitHub(t *testing.T) {
 		var r request
 		r.prepare(t, notify.GitHub, true)
 		r.actions(t)
-		r.forge.Workflow = true
+		r.forge.ForWorkflow(true)
 		for range 2 {
 			log, ok := r.job(t, steps)
 			if !ok {

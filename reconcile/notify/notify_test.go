@@ -138,7 +138,7 @@ func TestACommentThatOnlyLooksLikeOursIsLeftAlone(t *testing.T) {
 // app's.
 func TestAWorkflowFindsItsCommentAmongThoseOfPeople(t *testing.T) {
 	f := notifytest.NewForge(t, notify.GitHub)
-	f.Workflow = true
+	f.ForWorkflow(true)
 	f.Add(notifytest.Stranger, marker+"\nby a person")
 	c := serve(t, f)
 	post(t, c, marker+"\none")
@@ -161,7 +161,7 @@ func TestPostersAtTheSameTimeLeaveOneComment(t *testing.T) {
 			if workflow && f.Host != notify.GitHub {
 				t.Skip("only GitHub has such tokens")
 			}
-			f.Workflow = workflow
+			f.ForWorkflow(workflow)
 			const posters = 8
 			var mu sync.Mutex
 			var listed int

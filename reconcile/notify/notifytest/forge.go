@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unicode/utf8"
 
@@ -48,8 +49,6 @@ type Comment struct {
 type Forge struct {
 	// Host says whose API it has.
 	Host notify.Host
-	// Workflow makes Token that of a GitHub workflow, which may not ask who it is.
-	Workflow bool
 	// PageSize is how many comments it gives at most at a time.
 	PageSize int
 	// Before sees every request, with its number from 1, and may answer it.
@@ -57,6 +56,7 @@ type Forge struct {
 
 	t        testing.TB
 	mu       sync.Mutex
+	workflow atomic.Bool
 	last     int64
 	comments []Comment
 	statuses []map[string]string
@@ -66,6 +66,12 @@ type Forge struct {
 // NewForge returns a Forge without comments.
 func NewForge(t testing.TB, host notify.Host) *Forge {
 	return &Forge{Host: host, PageSize: 100, t: t}
+}
+
+// ForWorkflow makes Token that of a GitHub workflow, which may not ask who it
+// is, or not.
+func (f *Forge) ForWorkflow(workflow bool) {
+	f.workflow.Store(workflow)
 }
 
 // Base is the path of its API.
@@ -223,7 +229,7 @@ func (f *Forge) write(w http.ResponseWriter, status int, body any) {
 }
 
 func (f *Forge) user(w http.ResponseWriter) {
-	if f.Workflow {
+	if f.workflow.Load() {
 		f.refuse(w, http.StatusForbidden, "Resource not accessible by integration")
 		return
 	}
@@ -269,7 +275,7 @@ func (f *Forge) show(c Comment) map[string]any {
 		return map[string]any{"id": c.ID, "body": c.Body, "system": c.System, "noteable_iid": PullRequest, "author": map[string]any{"id": c.Author, "username": "u"}}
 	}
 	user := map[string]any{"id": c.Author, "login": "u", "type": "User"}
-	if c.Author == Me && f.Workflow {
+	if c.Author == Me && f.workflow.Load() {
 		user["login"], user["type"] = "github-actions[bot]", "Bot"
 	}
 	if f.Host == notify.Gitea {
