@@ -23,7 +23,7 @@ import (
 
 // patience is how long a shell waits for the names of a cluster or of a large
 // repository; after that there are none, and nothing is said.
-const patience = 2 * time.Second
+const patience = 5 * time.Second
 
 // kubectlCompletion is what kubectl runs to complete its plugin (KEP-2379).
 const kubectlCompletion = `#!/bin/sh
