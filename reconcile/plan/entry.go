@@ -183,14 +183,7 @@ func (s *summary) text(unchanged int) string {
 	case s.gone > 0:
 		parts = append(parts, fmt.Sprintf("−%d", s.gone))
 	}
-	say := func(n int, one, many string) {
-		switch {
-		case n == 1:
-			parts = append(parts, "1 "+one)
-		case n > 1:
-			parts = append(parts, fmt.Sprintf("%d %s", n, many))
-		}
-	}
+	say := func(n int, one, many string) { parts = counted(parts, n, one, many) }
 	say(unchanged, "unchanged", "unchanged")
 	if len(s.fields) > mostNamed {
 		n := 0

@@ -25,7 +25,7 @@ const (
 // decideJob decides on a Job of the repository (DESIGN §4). Every Job ends in
 // one of: runs now, already ran, waits, refused.
 func decideJob(in Intended, live *unstructured.Unstructured, input *Input) Change {
-	return ofSuspended(decideRun(in, live, input))
+	return resumed(decideRun(in, live, input))
 }
 
 func decideRun(in Intended, live *unstructured.Unstructured, input *Input) Change {
@@ -51,10 +51,10 @@ func decideRun(in Intended, live *unstructured.Unstructured, input *Input) Chang
 	if input.Ledger.Unreadable != nil {
 		return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not replaced: the ledger cannot be read")
 	}
-	again := "will run again (" + digestChange(in, live) + ")"
+	again := c.words().anew + " (" + digestChange(in, live) + ")"
 	switch {
 	case !started:
-		return decide(c, Replace, ReasonChanged, "will be replaced before its first run ("+digestChange(in, live)+")")
+		return decide(c, Replace, ReasonChanged, c.words().first+" ("+digestChange(in, live)+")")
 	case run.Outcome != RunActive:
 		return decide(c, Replace, ReasonRunsAgain, again)
 	default:
@@ -121,15 +121,15 @@ func decideAbsentJob(c Change, in Intended, input *Input) Change {
 	case input.Ledger.Unreadable != nil:
 		return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not created: the ledger cannot be read, so that it may have run already")
 	case !known:
-		return decide(c, Create, ReasonNew, "will run now")
+		return decide(c, Create, ReasonNew, c.words().now)
 	case rerun == RerunEnsure:
-		return decide(c, Create, ReasonDeletedByHand, "will run again: it is absent (rerun: Ensure)")
+		return decide(c, Create, ReasonDeletedByHand, c.words().again+": it is absent (rerun: Ensure)")
 	case ran.Digest == in.RunDigest:
 		return decide(c, Keep, ReasonAlreadyRan, "will not run: "+ran.describe())
 	case rerun == RerunNever:
 		return decide(c, Keep, ReasonIgnored, "will not run again (rerun: Never), the change is ignored: it "+ran.describe())
 	default:
-		return decide(c, Create, ReasonRunsAgain, "will run again (its template changed; the last run "+ran.describe()+")")
+		return decide(c, Create, ReasonRunsAgain, c.words().again+" (its template changed; the last run "+ran.describe()+")")
 	}
 }
 
@@ -139,7 +139,11 @@ func decideSameJob(c Change, in Intended, live *unstructured.Unstructured, input
 		if input.Ledger.Unreadable != nil {
 			return refuse(c, ReasonNoLedger, input.Ledger.Unreadable, "is not released: the ledger cannot be read")
 		}
-		return decide(c, Update, ReasonPrepared, "will run now: it was prepared before an interruption")
+		c = decide(c, Update, ReasonPrepared, "will run now: it was prepared before an interruption")
+		if !c.Starts() {
+			c.Effect = "will be released, and run when it is resumed: it was prepared before an interruption"
+		}
+		return c
 	}
 	adapted, waiting := adaptImmutable(c.Object, live)
 	c.Object = adapted

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"strings"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"rota.dev/rota/schema"
@@ -52,21 +50,38 @@ func resumes(c Change) bool {
 	return true
 }
 
-// ofSuspended corrects what a change says of a run where suspend, of the
-// repository or of the cluster, decides about it.
-func ofSuspended(c Change) Change {
-	switch starts := c.Starts(); {
-	case c.Op == Create && !starts:
-		c.Effect = strings.Replace(c.Effect, "will run now", "will be created suspended, and run when it is resumed", 1)
-		c.Effect = strings.Replace(c.Effect, "will run again", "will be created suspended, and run again when it is resumed", 1)
-	case c.Op == Replace && !starts:
-		c.Effect = strings.Replace(c.Effect, "will run again", "will be replaced suspended, and run again when it is resumed", 1)
-		c.Effect = strings.Replace(c.Effect, "will be replaced before its first run", "will be replaced suspended, before its first run", 1)
-	case c.Op == Update && c.Reason == ReasonPrepared && !starts:
-		c.Effect = "will be released, and run when it is resumed: it was prepared before an interruption"
-	case c.Op == Update && c.Reason == ReasonAdopted && starts:
+// runWords say of a Job that is created what becomes of its run.
+type runWords struct {
+	// now is of a first run, again of one after another; anew is of one whose
+	// Job is replaced, and first of one that is replaced before it ran.
+	now, again, anew, first string
+}
+
+// words returns those for the Job of c: one that the repository suspends is
+// there, and does not run.
+func (c Change) words() runWords {
+	c.Op = Create
+	if c.Starts() {
+		return runWords{"will run now", "will run again", "will run again", "will be replaced before its first run"}
+	}
+	return runWords{
+		now:   "will be created suspended, and run when it is resumed",
+		again: "will be created suspended, and run again when it is resumed",
+		anew:  "will be replaced suspended, and run again when it is resumed",
+		first: "will be replaced suspended, before its first run",
+	}
+}
+
+// resumed says of an update of a Job that it lets it run, if it does.
+func resumed(c Change) Change {
+	if c.Op != Update || !c.Starts() {
+		return c
+	}
+	switch c.Reason {
+	case ReasonPrepared:
+	case ReasonAdopted:
 		c.Effect = "will be adopted and run now: it exists suspended, and rota did not apply it"
-	case c.Op == Update && c.Reason != ReasonPrepared && starts:
+	default:
 		c.Effect = "will run now, for it is resumed: it " + c.Effect
 	}
 	return c

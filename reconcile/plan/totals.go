@@ -100,18 +100,22 @@ func movesSchedule(c Change) bool {
 	return errWas == nil && errIs == nil && !slices.Equal(was.Rules(), is.Rules())
 }
 
+// counted adds a number and what it counts to words; nothing if it is zero.
+func counted(words []string, n int, one, many string) []string {
+	switch {
+	case n == 1:
+		return append(words, "1 "+one)
+	case n > 1:
+		return append(words, fmt.Sprintf("%d %s", n, many))
+	}
+	return words
+}
+
 // String returns t as the last line of a plan, such as `Plan: 2 run now, 1
 // pruned, 40 unchanged.`; counts of zero are left out.
 func (t Totals) String() string {
 	var words []string
-	add := func(n int, one, many string) {
-		switch {
-		case n == 1:
-			words = append(words, "1 "+one)
-		case n > 1:
-			words = append(words, fmt.Sprintf("%d %s", n, many))
-		}
-	}
+	add := func(n int, one, many string) { words = counted(words, n, one, many) }
 	add(t.RunNow, "runs now", "run now")
 	add(t.RunAgain, "runs again", "run again")
 	add(t.Schedules, "schedule changes", "schedules change")
